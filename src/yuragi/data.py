@@ -1,0 +1,241 @@
+"""Training data in any of the forms that `fit` takes, as a stream of minibatches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+from torch.utils.data import DataLoader, Dataset, IterableDataset
+
+
+class Batch(NamedTuple):
+    """A minibatch: network input, targets, which data these are (None if unknown), and their weights (None: all 1)."""
+
+    x: Any
+    y: Tensor
+    index: Tensor | None
+    weight: Tensor | None
+
+
+class Batches:
+    """An iterable of `Batch` over the training set; one iteration is one epoch.
+
+    Attributes:
+        num_data: N.
+        steps: number of minibatches an epoch.
+    """
+
+    num_data: int
+    steps: int
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Start an epoch."""
+        raise NotImplementedError
+
+
+class InMemory(Batches):
+    """Tensors indexed directly: no collation row by row."""
+
+    def __init__(self, x: Any, y: Tensor, batch_size: int, weight: Tensor | None, generator: torch.Generator | None):
+        self.x, self.y, self.weight = x, y, weight
+        self.generator = generator
+        self.num_data = len(y)
+        self.batch_size = min(batch_size, self.num_data)
+        self.steps = -(-self.num_data // self.batch_size)
+        self._all = torch.arange(self.num_data, device=y.device)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Start an epoch, in a new random order; the whole set at once where it fits one batch."""
+        if self.steps == 1:
+            yield Batch(self.x, self.y, self._all, self.weight)
+            return
+        order = torch.randperm(self.num_data, generator=self.generator, device=self.y.device)
+        for index in order.split(self.batch_size):
+            weight = None if self.weight is None else self.weight[index]
+            yield Batch(take_rows(self.x, index), self.y[index], index, weight)
+
+
+class Loaded(Batches):
+    """Batches from a DataLoader whose items are (index, item)."""
+
+    def __init__(self, loader: DataLoader[Any], indexed: bool, device: torch.device, dtype: torch.dtype):
+        self.loader, self.indexed, self.device, self.dtype = loader, indexed, device, dtype
+        self.num_data = _length_of(loader)
+        self.steps = len(loader)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Start an epoch, in the loader's order."""
+        for item in self.loader:
+            index, pair = item if self.indexed else (None, item)
+            if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+                raise TypeError(
+                    f"the data must yield pairs (x, y), got {type(pair).__name__}"
+                    + (f" of length {len(pair)}" if isinstance(pair, (tuple, list)) else "")
+                )
+            x, y = (to_tensors(part, self.device, self.dtype) for part in pair)
+            yield Batch(x, y, None if index is None else index.to(self.device), None)
+
+
+class _Indexed(Dataset[Any]):
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Any:
+        return index, self.dataset[index]
+
+
+def batches(
+    data: Any,
+    *,
+    batch_size: int,
+    sample_weight: Any,
+    indexed: bool,
+    generator: torch.Generator | None,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Batches:
+    """Any form of training data as `Batches`.
+
+    Args:
+        data: (x, y) of tensors or arrays (x may be a tuple or dict of them), a Dataset of pairs, or a DataLoader of them.
+        batch_size: rows a minibatch; a DataLoader keeps its own.
+        sample_weight: [N] or None; only for data in memory.
+        indexed: whether the batches must say which data they hold.
+        generator: of the order of the rows.
+        device: where the batches are put.
+        dtype: dtype of floating-point inputs and targets.
+
+    Raises:
+        ValueError: empty, of unequal lengths, NaN or infinite; or indices are needed and cannot be had.
+        TypeError: not one of these forms.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    if isinstance(data, (tuple, list)) and len(data) == 2:
+        x, y = to_tensors(data[0], device, dtype), to_tensors(data[1], device, dtype)
+        check_rows(x, y)
+        weight = None if sample_weight is None else _check_weight(to_tensors(sample_weight, device, dtype), len(y))
+        return InMemory(x, y, batch_size, weight, generator)
+    if sample_weight is not None:
+        raise ValueError("sample_weight needs data in memory: fit(bnn, (x, y), sample_weight=...)")
+    if isinstance(data, DataLoader):
+        return Loaded(_with_index(data) if indexed else data, indexed, device, dtype)
+    if isinstance(data, Dataset) and hasattr(data, "__len__"):
+        order = None if generator is None else torch.Generator().manual_seed(generator.initial_seed())
+        source: Dataset[Any] = _Indexed(data) if indexed else data
+        if not len(data):
+            raise ValueError("the data are empty")
+        return Loaded(DataLoader(source, batch_size, shuffle=True, generator=order), indexed, device, dtype)
+    raise TypeError(f"data must be a pair (x, y), a Dataset or a DataLoader, got {type(data).__name__}")
+
+
+def to_tensors(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
+    """Arrays and numbers to tensors on `device`, floating-point ones in `dtype`, within any nest of tuples and dicts."""
+
+    def convert(leaf: Any) -> Any:
+        if hasattr(leaf, "to_numpy"):  # a pandas or polars frame or column
+            leaf = leaf.to_numpy()
+        if isinstance(leaf, np.ndarray):
+            if leaf.dtype.kind not in "biuf":
+                raise TypeError(f"cannot use an array of dtype {leaf.dtype} as numbers: convert it first")
+            leaf = torch.as_tensor(np.ascontiguousarray(leaf))
+        if not isinstance(leaf, Tensor):
+            return leaf
+        return leaf.to(device, dtype if leaf.is_floating_point() else None)
+
+    if isinstance(value, list) and value and isinstance(value[0], (int, float, list)):
+        value = np.asarray(value)
+    return pytree.tree_map(convert, value)
+
+
+def take_rows(x: Any, index: Any) -> Any:
+    """The rows `index` of every tensor in `x`."""
+    return x[index] if isinstance(x, Tensor) else pytree.tree_map(lambda leaf: leaf[index], x)
+
+
+def count_rows(x: Any) -> int:
+    """Number of rows of every tensor in `x`.
+
+    Raises:
+        ValueError: there is no row, or the tensors differ.
+    """
+    lengths = {len(leaf) if leaf.dim() else 0 for leaf in pytree.tree_leaves(x) if isinstance(leaf, Tensor)}
+    if not lengths or lengths == {0}:
+        raise ValueError("the data are empty")
+    if len(lengths) > 1:
+        raise ValueError(f"the parts of x have different numbers of rows: {sorted(lengths)}")
+    return lengths.pop()
+
+
+def check_finite(name: str, value: Any) -> None:
+    """Refuse NaN and infinite values, saying where the first one is."""
+    for leaf in pytree.tree_leaves(value):
+        if isinstance(leaf, Tensor) and leaf.is_floating_point():
+            bad = ~torch.isfinite(leaf)
+            if bad.any():
+                first = bad.nonzero()[0].tolist()
+                raise ValueError(
+                    f"{name} holds {int(bad.sum())} values that are NaN or infinite, the first at {first}: "
+                    "remove or impute them"
+                )
+
+
+def check_rows(x: Any, y: Tensor) -> None:
+    """Refuse data that are empty, of unequal lengths, NaN or infinite."""
+    if not isinstance(y, Tensor):
+        raise TypeError(f"targets must be a tensor or array, got {type(y).__name__}")
+    rows = count_rows(x)
+    if y.dim() == 0 or len(y) != rows:
+        raise ValueError(f"x has {rows} rows, but y has shape {tuple(y.shape)}")
+    check_finite("x", x)
+    check_finite("y", y)
+
+
+def _check_weight(weight: Tensor, rows: int) -> Tensor:
+    if weight.shape != (rows,):
+        raise ValueError(f"sample_weight has shape {tuple(weight.shape)}, but there are {rows} rows")
+    check_finite("sample_weight", weight)
+    if (weight < 0).any() or not (weight > 0).any():
+        raise ValueError("sample_weight must not be negative, and not all zero")
+    return weight
+
+
+def _length_of(loader: DataLoader[Any]) -> int:
+    try:
+        rows = len(loader.dataset)  # type: ignore[arg-type]
+    except TypeError:
+        raise ValueError(
+            "the loader's dataset has no length, and the ELBO needs the number of data: give the dataset a __len__"
+        ) from None
+    if not rows:
+        raise ValueError("the data are empty")
+    return rows
+
+
+def _with_index(loader: DataLoader[Any]) -> DataLoader[Any]:
+    if isinstance(loader.dataset, IterableDataset) or loader.batch_sampler is None:
+        raise ValueError(
+            "the Anchored posterior needs to know which data a batch holds, and this loader's dataset has no indices: "
+            "use a map-style dataset, or tensors"
+        )
+    collate = loader.collate_fn
+
+    def collate_indexed(items: list[tuple[int, Any]]) -> tuple[Tensor, Any]:
+        return torch.tensor([index for index, _ in items]), collate([item for _, item in items])
+
+    return DataLoader(
+        _Indexed(loader.dataset),
+        batch_sampler=loader.batch_sampler,
+        collate_fn=collate_indexed,
+        num_workers=loader.num_workers,
+        pin_memory=loader.pin_memory,
+    )
+
+

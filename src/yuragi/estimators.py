@@ -1,0 +1,347 @@
+"""Estimators: how a weight meets an activation in a stochastic forward pass.
+
+The user's module runs as it is. A `TorchFunctionMode` looks up every tensor that an operation receives, by identity,
+and puts a draw of the weight in its place. Linear and convolution operations go to a per-example estimator where that
+is valid; any other operation gets one draw, the same for the whole pass.
+
+    shared     one draw of the weights a pass (Blundell et al. 2015)
+    flipout    one draw, with its sign flipped per example and input/output channel (Wen et al. 2018)
+    local      noise on the outputs in place of the weights (Kingma, Salimans & Welling 2015)
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+Estimator = Literal["shared", "flipout", "local"]
+
+# operation -> number of dimensions of a batched input (None: any with two or more)
+_PER_EXAMPLE_OPS: dict[Callable[..., Any], int | None] = {
+    F.linear: None,
+    torch.conv1d: 3,
+    torch.conv2d: 4,
+    torch.conv3d: 5,
+    F.conv_transpose1d: 3,
+    F.conv_transpose2d: 4,
+    F.conv_transpose3d: 5,
+}
+# attributes of a tensor that do not read its values: asking for them is not a use of the weight
+_METADATA = frozenset(
+    {"dim", "size", "stride", "numel", "is_contiguous", "data_ptr", "element_size", "is_floating_point", "is_complex"}
+    | {"storage_offset", "untyped_storage", "nelement", "get_device", "__len__", "__hash__", "register_hook"}
+)
+_METADATA_PROPERTIES = frozenset(
+    {"shape", "dtype", "device", "ndim", "requires_grad", "is_leaf", "layout", "grad", "is_cuda", "is_cpu", "is_mps"}
+    | {"is_nested", "is_sparse", "is_quantized", "is_meta", "is_mkldnn", "is_xpu", "itemsize", "nbytes", "grad_fn"}
+)
+
+
+class WeightDraw:
+    """One draw of the weights of one member, made where and when it is needed.
+
+    Args:
+        means: μ, one tensor a weight.
+        deltas: w − μ of each weight, where it has been drawn already.
+        scales: σ of each weight, for noise drawn on demand and for `local`.
+        generator: source of noise drawn on demand.
+    """
+
+    def __init__(
+        self,
+        means: Sequence[Tensor],
+        deltas: Sequence[Tensor] | None,
+        scales: Sequence[Tensor] | None,
+        generator: torch.Generator | None,
+    ) -> None:
+        self.means = means
+        self.scales = scales
+        self.generator = generator
+        self._deltas: dict[int, Tensor] = {} if deltas is None else dict(enumerate(deltas))
+        self._values: dict[int, Tensor] = {}
+        self._signs: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def delta(self, index: int) -> Tensor | None:
+        """w − μ, the same for the whole pass; None for a weight without noise."""
+        if index not in self._deltas:
+            if self.scales is None:
+                return None
+            scale = self.scales[index]
+            self._deltas[index] = scale * torch.empty_like(scale).normal_(generator=self.generator)
+        return self._deltas[index]
+
+    def value(self, index: int) -> Tensor:
+        """w, the same for the whole pass."""
+        if index not in self._values:
+            delta = self.delta(index)
+            self._values[index] = self.means[index] if delta is None else self.means[index] + delta
+        return self._values[index]
+
+    def signs(self, index: int, rows: int, inputs: int, outputs: int, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Flipout's s [rows, inputs] and r [rows, outputs], ±1, the same wherever the weight is used in this pass."""
+        if index not in self._signs:
+            flat = like.new_empty(rows * (inputs + outputs)).bernoulli_(0.5, generator=self.generator).mul_(2).sub_(1)
+            s, r = flat.split([rows * inputs, rows * outputs])
+            self._signs[index] = (s.view(rows, inputs), r.view(rows, outputs))
+        return self._signs[index]
+
+
+class Operation(NamedTuple):
+    """A linear or convolution operation about to run; `weight` and `bias` are indices of Bayesian weights or None."""
+
+    run: Callable[[Tensor, Tensor, Tensor | None], Tensor]
+    input: Tensor
+    weight: int | None
+    bias: int | None
+    raw_weight: Tensor
+    raw_bias: Tensor | None
+    channels_last: bool
+
+    @property
+    def touched(self) -> list[int]:
+        """Indices of the Bayesian weights in this operation."""
+        return [index for index in (self.weight, self.bias) if index is not None]
+
+    def at_mean(self, draw: WeightDraw) -> Tensor:
+        """The operation with every Bayesian weight at its mean."""
+        return self.run(
+            self.input,
+            self.raw_weight if self.weight is None else draw.means[self.weight],
+            self.raw_bias if self.bias is None else draw.means[self.bias],
+        )
+
+    def per_channel(self, values: Tensor) -> Tensor:
+        """View [channels] or [B, channels] so that it broadcasts against the operation's input or output."""
+        rank = self.input.dim()
+        rows = values.shape[:-1] or torch.Size([1])
+        ones = [1] * (rank - 2)
+        return values.reshape(*rows, *ones, -1) if self.channels_last else values.reshape(*rows, -1, *ones)
+
+
+def flipout(op: Operation, draw: WeightDraw) -> Tensor:
+    """y = op(x; μ) + op(x∘s; ΔW, Δb)∘r with random signs s, r per example and channel.
+
+    Marginally each example sees its own draw ΔW∘(r sᵀ). Wen et al., "Flipout", 2018.
+    """
+    mean = op.at_mean(draw)
+    axis = -1 if op.channels_last else 1
+    s, r = draw.signs(op.touched[0], len(op.input), op.input.shape[axis], mean.shape[axis], op.input)
+    bias = None if op.bias is None else draw.delta(op.bias)
+    delta = None if op.weight is None else draw.delta(op.weight)
+    if delta is None:
+        assert bias is not None
+        return torch.addcmul(mean, op.per_channel(bias), op.per_channel(r))
+    return torch.addcmul(mean, op.run(op.input * op.per_channel(s), delta, bias), op.per_channel(r))
+
+
+def local(op: Operation, draw: WeightDraw) -> Tensor:
+    """y ~ N(op(x; μ), op(x²; σ²)), independent for each output.
+
+    Exact for a Linear layer on [B, D]; across the positions of a convolution it is an approximation, which drops their
+    correlation. Kingma, Salimans & Welling, "Variational dropout and the local reparameterization trick", 2015.
+    """
+    assert draw.scales is not None
+    mean = op.at_mean(draw)
+    bias = None if op.bias is None else draw.scales[op.bias].square()
+    if op.weight is None:
+        assert bias is not None
+        variance = op.per_channel(bias).expand_as(mean)
+    else:
+        variance = op.run(op.input.square(), draw.scales[op.weight].square(), bias)
+    # clamp: the square root has no gradient at zero variance (dead units, features that are zero)
+    std = variance.clamp_min(torch.finfo(variance.dtype).tiny).sqrt()
+    return mean + std * torch.empty_like(mean).normal_(generator=draw.generator)
+
+
+_ESTIMATORS: dict[str, Callable[[Operation, WeightDraw], Tensor]] = {"flipout": flipout, "local": local}
+ESTIMATORS: tuple[Estimator, ...] = ("shared", "flipout", "local")
+
+
+class NeedsSharedDraw(Exception):
+    """A weight already used per example in this pass met an operation that needs the shared draw: run the pass again."""
+
+
+class NeedsLoop(Exception):
+    """The pass cannot be vectorised over members."""
+
+
+class Substitution(TorchFunctionMode):
+    """Every operation sees one draw of the weights, the same for the whole pass (`shared`).
+
+    Args:
+        index: identity of a network's tensor -> number of the weight.
+        draw: the draw to put in place.
+        buffers: identity of a network's buffer -> the tensor to put in its place (members have their own buffers).
+    """
+
+    def __init__(self, index: dict[int, int], draw: WeightDraw, buffers: dict[int, Tensor] | None = None) -> None:
+        super().__init__()
+        self.index = index
+        self.draw = draw
+        self.buffers = buffers or {}
+        self._grad_enabled = torch.is_grad_enabled()
+        self._recomputable = False
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Run `func` with the draw in place of every weight among its arguments."""
+        kwargs = kwargs or {}
+        touched = self._touched(args) + self._touched(tuple(kwargs.values())) if kwargs else self._touched(args)
+        if touched and not _is_metadata(func):
+            if not torch.compiler.is_compiling():
+                self._refuse_unsafe_checkpoint()
+            return self._run(func, args, kwargs, touched)
+        if self.buffers:
+            return func(*self._replace(args), **self._replace(kwargs))
+        return func(*args, **kwargs)
+
+    def _run(self, func: Callable[..., Any], args: Any, kwargs: Any, touched: list[int]) -> Any:
+        return func(*self._replace(args), **self._replace(kwargs))
+
+    def _touched(self, values: tuple[Any, ...] | list[Any]) -> list[int]:
+        found = []
+        for value in values:
+            if isinstance(value, Tensor):
+                index = self.index.get(id(value))
+                if index is not None:
+                    found.append(index)
+            elif isinstance(value, (list, tuple)):
+                found += self._touched(value)
+        return found
+
+    def _replace(self, value: Any) -> Any:
+        if isinstance(value, Tensor):
+            index = self.index.get(id(value))
+            return self.buffers.get(id(value), value) if index is None else self.draw.value(index)
+        if type(value) in (list, tuple):
+            return type(value)(self._replace(one) for one in value)
+        if type(value) is dict:
+            return {key: self._replace(one) for key, one in value.items()}
+        return value
+
+    def _refuse_unsafe_checkpoint(self) -> None:
+        # Gradient checkpointing runs its region again in backward, outside this mode: without weights drawn, and so
+        # with a wrong gradient. Non-reentrant regions show as saved-tensor hooks, reentrant ones run without gradient.
+        if not self._grad_enabled or self._recomputable:
+            return
+        hooks = torch._C._autograd._top_saved_tensors_default_hooks(True)
+        inside = hooks is not None and hooks[0].__module__ == "torch.utils.checkpoint"
+        if inside or (not torch.is_grad_enabled() and _called_from_reentrant_checkpoint()):
+            raise RuntimeError(
+                "torch.utils.checkpoint inside a Bayesian forward pass would recompute with other weights than it ran "
+                "with. Give it the draw: checkpoint(fn, x, use_reentrant=False, context_fn=yuragi.checkpoint_contexts)"
+            )
+
+    def recomputable(self) -> AbstractContextManager[None]:
+        """A context in which all operations use the shared draw, so that a second run sees the same weights."""
+        return _Recomputable(self)
+
+
+class PerExample(Substitution):
+    """As `Substitution`, but linear and convolution operations draw per example where that is valid.
+
+    Args:
+        index: identity of a network's tensor -> number of the weight.
+        draw: the draw to put in place elsewhere.
+        buffers: identity of a network's buffer -> the tensor to put in its place.
+        estimator: "flipout" or "local".
+        batch: number of examples in the network's input.
+        shared: weight -> why it needs the shared draw. What is found out in this pass is added.
+    """
+
+    def __init__(
+        self,
+        index: dict[int, int],
+        draw: WeightDraw,
+        buffers: dict[int, Tensor] | None,
+        estimator: Estimator,
+        batch: int | None,
+        shared: dict[int, str],
+    ) -> None:
+        super().__init__(index, draw, buffers)
+        self.estimator = estimator
+        self.batch = batch
+        self.shared = shared
+        self.used: set[int] = set()
+
+    def _run(self, func: Callable[..., Any], args: Any, kwargs: Any, touched: list[int]) -> Any:
+        op = self._operation(func, args, kwargs) if func in _PER_EXAMPLE_OPS else None
+        reason = f"used by {func.__name__}" if op is None else self._why_shared(func, op, touched)
+        if not reason:
+            assert op is not None
+            self.used.update(touched)
+            return _ESTIMATORS[self.estimator](op, self.draw)
+        conflict = self.used.intersection(touched)
+        for index in touched:
+            self.shared.setdefault(index, reason)
+        if conflict:
+            raise NeedsSharedDraw
+        return super()._run(func, args, kwargs, touched)
+
+    def _why_shared(self, func: Callable[..., Any], op: Operation, touched: list[int]) -> str:
+        """Why one draw must serve all examples here; empty where it need not."""
+        for index in touched:
+            if index in self.shared:
+                return self.shared[index]
+        if self._recomputable:
+            return "inside gradient checkpointing"
+        rank, x = _PER_EXAMPLE_OPS[func], op.input
+        if len(touched) != len(op.touched) or (x.dim() < 2 if rank is None else x.dim() != rank):
+            return f"{func.__name__} on {x.dim()} dimensions"
+        if self.batch is None or x.shape[0] != self.batch:
+            return f"leading dimension {x.shape[0]} is not the batch of {self.batch}"
+        if self.estimator == "local":
+            if rank is None and x.dim() != 2:
+                return "local on more than two dimensions"
+            if self.used.intersection(touched):
+                return "local on a weight used twice"
+        return ""
+
+    def _operation(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Operation | None:
+        named = dict(zip(("input", "weight", "bias"), args, strict=False)) | kwargs
+        rest = args[3:]
+        x, weight, bias = named.pop("input"), named.pop("weight"), named.pop("bias", None)
+
+        def run(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+            result: Tensor = func(x, weight, bias, *rest, **named)
+            return result
+
+        return Operation(
+            run, x, self.index.get(id(weight)), self.index.get(id(bias)), weight, bias, _PER_EXAMPLE_OPS[func] is None
+        )
+
+
+class _Recomputable:
+    def __init__(self, mode: Substitution) -> None:
+        self.mode = mode
+
+    def __enter__(self) -> None:
+        self.before = self.mode._recomputable
+        self.mode._recomputable = True
+
+    def __exit__(self, *_: object) -> None:
+        self.mode._recomputable = self.before
+
+
+def _is_metadata(func: Callable[..., Any]) -> bool:
+    name = getattr(func, "__name__", "")
+    if name == "__get__":
+        return getattr(getattr(func, "__self__", None), "__name__", "") in _METADATA_PROPERTIES
+    return name in _METADATA
+
+
+def _called_from_reentrant_checkpoint() -> bool:
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code is torch.utils.checkpoint.CheckpointFunction.forward.__code__:
+            return True
+        frame = frame.f_back  # type: ignore[assignment]
+    return False

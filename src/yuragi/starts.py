@@ -1,0 +1,59 @@
+"""Where the members of a mixture posterior begin."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from yuragi.weights import Weight
+
+_TRAINED_NOISE = 0.1  # of a tensor's root mean square
+
+
+def member_starts(
+    module: nn.Module, weights: Sequence[Weight], members: int, start: Literal["fresh", "trained"]
+) -> list[Tensor]:
+    """Starting means, list of [K, *shape]; the first member keeps the module's own weights.
+
+    Args:
+        module: the network; left as it is.
+        weights: its Bayesian weights.
+        members: K.
+        start: "fresh": each further member as if its network had been built anew, by `reset_parameters()`; a tensor that
+            nothing resets is redrawn with its own mean and standard deviation. "trained": the weights plus Normal
+            noise of a tenth of each tensor's root mean square.
+
+    Raises:
+        ValueError: unknown `start`.
+    """
+    if start not in ("fresh", "trained"):
+        raise ValueError(f'start must be "fresh" or "trained", got {start!r}')
+    own = [weight.parameter.detach().clone() for weight in weights]
+    rows = [own]
+    for _ in range(members - 1):
+        rows.append([_near(w) for w in own] if start == "trained" else _fresh(module, weights, own))
+    return [torch.stack(column) for column in zip(*rows, strict=True)]
+
+
+def _near(w: Tensor) -> Tensor:
+    return w + _TRAINED_NOISE * w.square().mean().sqrt() * torch.randn_like(w)
+
+
+@torch.no_grad()
+def _fresh(module: nn.Module, weights: Sequence[Weight], own: Sequence[Tensor]) -> list[Tensor]:
+    # the copy's Weight records must point into the copy, so both go through one deepcopy
+    other, others = copy.deepcopy((module, list(weights)))
+    for weight in others:
+        weight.parameter.fill_(torch.nan)  # to see which tensors a reset reaches
+    for part in reversed(list(other.modules())):  # parents last: they may reset what their children hold
+        reset = getattr(part, "reset_parameters", None) or getattr(part, "_reset_parameters", None)
+        if callable(reset):
+            reset()
+    return [
+        torch.normal(w.mean().expand_as(w), w.std(correction=0)) if fresh.parameter.isnan().any() else fresh.parameter
+        for w, fresh in zip(own, others, strict=True)
+    ]
