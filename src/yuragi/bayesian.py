@@ -263,7 +263,9 @@ class Bayesian(nn.Module):
         q = self.q()
         args, kwargs = as_arguments(x)
         output = self.select_output(self.run(q, args, kwargs, generator))
-        log_prob = self._log_prob(output, y, index)  # [B] or [K, B]
+        if self.members == 1:
+            output = output.unsqueeze(0)
+        log_prob = self._log_prob(output, y, index)  # [K, B]
         if sample_weight is not None:
             if sample_weight.shape != log_prob.shape[-1:]:
                 raise ValueError(
@@ -322,11 +324,20 @@ class Bayesian(nn.Module):
             return self.likelihood.log_prob(output, y)
         if index is None:
             raise ValueError("the Anchored posterior needs index=, which data these are: its target noise belongs to them")
-        lead = output if self.members > 1 else output.unsqueeze(0)
-        unit = self.posterior.target_noise(index, lead.shape).to(lead.dtype)
-        return self.likelihood.randomised_log_prob(output, y, unit if self.members > 1 else unit.squeeze(0))
+        unit = self.posterior.target_noise(index, output.shape).to(output.dtype)
+        return self.likelihood.randomised_log_prob(output, y, unit)
 
     # -- parts
+
+    @property
+    def weight_names(self) -> list[str]:
+        """Names of the Bayesian weights, as in `module.named_parameters()`."""
+        return [weight.name for weight in self._weights]
+
+    @property
+    def reference_tensor(self) -> Tensor:
+        """A Bayesian weight, for its device and dtype."""
+        return self._weights[0].parameter
 
     def _stacked_means(self) -> list[Tensor]:
         if self.members == 1:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -74,9 +75,17 @@ class Posterior(nn.Module, ABC):
     def forward(self, means: Sequence[Tensor]) -> Distribution:
         """q(w) around `means`, list of [K, *shape]."""
 
+    def arguments(self) -> dict[str, Any]:
+        """What to construct an equal posterior with, before `setup`."""
+        return {}
+
     def initial_means(self, starts: list[Tensor]) -> list[Tensor]:
         """Where the means begin, given where `bayesianize` would have them begin; list of [K, *shape]."""
         return starts
+
+    def extra_repr(self) -> str:
+        """Arguments, for printing."""
+        return ", ".join(f"{name}={value}" for name, value in self.arguments().items())
 
 
 class MeanField(Posterior):
@@ -115,9 +124,9 @@ class MeanField(Posterior):
         """q(w) around `means`, list of [K, *shape]."""
         return MeanFieldDistribution(means, F.softplus(self.rho))
 
-    def extra_repr(self) -> str:
-        """Arguments, for printing."""
-        return f"init_scale={self.init_scale}"
+    def arguments(self) -> dict[str, Any]:
+        """What to construct an equal posterior with, before `setup`."""
+        return {"init_scale": self.init_scale}
 
 
 class MeanFieldDistribution(Distribution):

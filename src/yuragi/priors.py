@@ -87,9 +87,13 @@ class Normal(nn.Module):
             draws.append((self.loc[0, index] + scale * unit).to(like.dtype))
         return draws
 
+    def arguments(self) -> dict[str, float | Tensor]:
+        """What to construct an equal prior with."""
+        return {"mean": self.prior_mean, "scale": self.prior_scale}
+
     def extra_repr(self) -> str:
         """Arguments, for printing."""
-        return f"mean={self.prior_mean}, scale={self.prior_scale}"
+        return ", ".join(f"{name}={value}" for name, value in self.arguments().items())
 
 
 class FanIn(Normal):
@@ -115,9 +119,9 @@ class FanIn(Normal):
         loc = 1.0 if weight.role == "gain" else 0.0
         return loc, self.gain / math.sqrt(weight.fan_in) if weight.role == "weight" else 1.0
 
-    def extra_repr(self) -> str:
-        """Arguments, for printing."""
-        return f"gain={self.gain}"
+    def arguments(self) -> dict[str, float | Tensor]:
+        """What to construct an equal prior with."""
+        return {"gain": self.gain}
 
 
 def spread_dtype(weights: Sequence[Weight]) -> torch.dtype:

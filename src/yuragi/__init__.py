@@ -1,0 +1,37 @@
+"""yuragi: an honest error bar on every prediction of a PyTorch network, by stochastic variational inference."""
+
+from yuragi import estimators, likelihoods, metrics, posteriors, priors
+from yuragi.bayesian import ELBO, Bayesian, NegativeELBO, bayesianize
+from yuragi.files import FileError, load, save
+from yuragi.likelihoods import Categorical, Gaussian
+from yuragi.passes import checkpoint_contexts
+from yuragi.prediction import ClassificationPrediction, Prediction, RegressionPrediction, predict
+from yuragi.training import ConvergenceWarning, Epoch, History, fit
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ELBO",
+    "Bayesian",
+    "Categorical",
+    "ClassificationPrediction",
+    "ConvergenceWarning",
+    "Epoch",
+    "FileError",
+    "Gaussian",
+    "History",
+    "NegativeELBO",
+    "Prediction",
+    "RegressionPrediction",
+    "bayesianize",
+    "checkpoint_contexts",
+    "estimators",
+    "fit",
+    "likelihoods",
+    "load",
+    "metrics",
+    "posteriors",
+    "predict",
+    "priors",
+    "save",
+]

@@ -1,0 +1,149 @@
+"""Scores of probabilistic predictions: arrays in, numbers out."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+_CHUNK = 2**22  # elements of a pairwise table held at once
+
+
+def gaussian_mixture_log_prob(mean: Tensor, scale: Tensor, y: Tensor) -> Tensor:
+    """log of an equal-weight mixture of Gaussians at `y`, jointly over the outputs of a datum.
+
+    Args:
+        mean: component means, [S, N, *out].
+        scale: component standard deviations, > 0, broadcastable to `mean`.
+        y: [N, *out].
+
+    Returns:
+        [N], nats.
+
+    Raises:
+        ValueError: the shapes of `mean` and `y` differ.
+    """
+    _check(mean, y)
+    mean, scale, y = mean.double(), scale.double(), y.double()
+    terms = -0.5 * ((y - mean) / scale).square() - scale.log() - 0.5 * math.log(2 * math.pi)
+    joint = terms.flatten(2).sum(2) if terms.dim() > 2 else terms
+    return joint.logsumexp(0) - math.log(len(mean))
+
+
+def gaussian_mixture_cdf(mean: Tensor, scale: Tensor, y: Tensor) -> Tensor:
+    """P(Y ≤ y) under an equal-weight mixture of Gaussians, for each output: [S, N, *out] gives [N, *out]."""
+    _check(mean, y)
+    return torch.special.ndtr((y.double() - mean.double()) / scale.double()).mean(0)
+
+
+def gaussian_mixture_quantile(mean: Tensor, scale: Tensor, level: float) -> Tensor:
+    """The value below which an equal-weight mixture of Gaussians has probability `level`, for each output.
+
+    Newton's method on the mixture's distribution function, kept inside a shrinking bracket.
+
+    Args:
+        mean: component means, [S, N, *out].
+        scale: component standard deviations, > 0, broadcastable to `mean`.
+        level: probability, strictly between 0 and 1.
+
+    Returns:
+        float64 [N, *out].
+
+    Raises:
+        ValueError: `level` is out of range.
+
+    Example:
+        >>> gaussian_mixture_quantile(torch.zeros(3, 1), torch.ones(3, 1), 0.975)
+        tensor([1.9600], dtype=torch.float64)
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"a quantile's level must lie strictly between 0 and 1, got {level}")
+    mean, scale = mean.double(), scale.double().expand_as(mean)
+    at_level = mean + scale * torch.special.ndtri(torch.tensor(level, dtype=torch.float64))
+    low, high = at_level.amin(0), at_level.amax(0)  # the mixture's quantile lies between those of its components
+    x = at_level.mean(0)
+    for _ in range(100):
+        unit = (x - mean) / scale
+        excess = torch.special.ndtr(unit).mean(0) - level
+        density = (torch.exp(-0.5 * unit.square()) / scale).mean(0) / math.sqrt(2 * math.pi)
+        low, high = torch.where(excess < 0, x, low), torch.where(excess > 0, x, high)
+        newton = x - excess / density
+        inside = (newton >= low) & (newton <= high)  # False for the NaN of a vanishing density
+        following = torch.where(inside, newton, 0.5 * (low + high))
+        done = bool(((following - x).abs() <= 1e-12 * (scale.amin(0) + x.abs())).all())
+        x = following
+        if done:
+            break
+    return x
+
+
+def gaussian_mixture_crps(mean: Tensor, scale: Tensor, y: Tensor) -> Tensor:
+    """Continuous ranked probability score of an equal-weight mixture of Gaussians; smaller is better, in the units of y.
+
+    CRPS = 1/S Σ_i A(y − μ_i, σ_i²) − 1/(2S²) Σ_ij A(μ_i − μ_j, σ_i² + σ_j²), with
+    A(m, v) = 2√v φ(m/√v) + m(2Φ(m/√v) − 1). Grimit et al., "The continuous ranked probability score for circular
+    variables and its application to mesoscale forecast ensemble verification", 2006.
+
+    Args:
+        mean: component means, [S, N, *out].
+        scale: component standard deviations, > 0, broadcastable to `mean`.
+        y: [N, *out].
+
+    Returns:
+        float64 [N, *out].
+    """
+    _check(mean, y)
+    samples = len(mean)
+    variance = scale.double().square().expand_as(mean).reshape(samples, -1)
+    mean, flat = mean.double().reshape(samples, -1), y.double().reshape(-1)
+    first = _absolute_moment(flat - mean, variance).mean(0)
+    step = max(1, _CHUNK // samples**2)
+    spreads = [
+        _absolute_moment(m[:, None] - m[None], v[:, None] + v[None]).mean((0, 1))
+        for m, v in zip(mean.split(step, 1), variance.split(step, 1), strict=True)
+    ]
+    return (first - 0.5 * torch.cat(spreads)).reshape(y.shape)
+
+
+def rmse(mean: Tensor, y: Tensor) -> float:
+    """Root mean squared error of point predictions; both [N, *out]."""
+    _check(mean.unsqueeze(0), y)
+    return float((mean.double() - y.double()).square().mean().sqrt())
+
+
+def interval_coverage(lower: Tensor, upper: Tensor, y: Tensor) -> float:
+    """Fraction of targets inside their interval, both ends included; all [N, *out]."""
+    _check(lower.unsqueeze(0), y)
+    return float(((lower.double() <= y.double()) & (y.double() <= upper.double())).double().mean())
+
+
+def entropy(probs: Tensor) -> Tensor:
+    """Entropy of class probabilities [..., C], nats: [...]."""
+    return torch.special.entr(probs).sum(-1)
+
+
+def mutual_information(probs: Tensor) -> Tensor:
+    """Information about the weights that the label would give: entropy of the mean less mean entropy, nats.
+
+    Houlsby et al., "Bayesian active learning for classification and preference learning", 2011.
+
+    Args:
+        probs: class probabilities of each draw, [S, N, ..., C].
+
+    Returns:
+        [N, ...], never negative.
+    """
+    return (entropy(probs.mean(0)) - entropy(probs).mean(0)).clamp_min(0)
+
+
+def _absolute_moment(m: Tensor, v: Tensor) -> Tensor:
+    # E|X| for X ~ N(m, v)
+    s = v.sqrt()
+    unit = m / s
+    return s * math.sqrt(2 / math.pi) * torch.exp(-0.5 * unit.square()) + m * torch.erf(unit / math.sqrt(2))
+
+
+def _check(mean: Tensor, y: Tensor) -> None:
+    if mean.shape[1:] != y.shape:
+        raise ValueError(f"predictions have shape {tuple(mean.shape[1:])}, but the targets have shape {tuple(y.shape)}")
