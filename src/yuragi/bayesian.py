@@ -50,6 +50,8 @@ class Bayesian(nn.Module):
         prior, posterior, likelihood: copies of what was passed, holding the state.
         estimator: "shared", "flipout" or "local".
         members: K.
+        weights, left_out: which parameters are Bayesian, and which are not.
+        explored: whether a pass has found out where a per-example estimator gives way to one draw.
     """
 
     def __init__(
@@ -72,10 +74,10 @@ class Bayesian(nn.Module):
         self.estimator = estimator
         self.members = members
         self.output = output
-        self._weights = weights
-        self._left_out = left_out
+        self.weights = weights
+        self.left_out = left_out
         self._shared: dict[int, str] = {}  # weights found to need one draw a pass, and why
-        self._passed = False
+        self.explored = False
         self._vectorised = True
         self.means = nn.ParameterDict()
         self.member_buffers = nn.Module()
@@ -108,14 +110,14 @@ class Bayesian(nn.Module):
             raise ValueError(f"samples must be at least 1, got {samples}")
         with torch.no_grad():
             drawn = self.q().sample([s % self.members for s in range(samples)], self._generator(seed))
-        return {weight.name: value for weight, value in zip(self._weights, drawn, strict=True)}
+        return {weight.name: value for weight, value in zip(self.weights, drawn, strict=True)}
 
     def coverage(self) -> Coverage:
         """Which parameters are Bayesian, by which estimator, which are not and why; printable.
 
         Where a per-example estimator gives way to one draw a pass is known after the first forward pass.
         """
-        return Coverage.of(self._weights, self._left_out, self.estimator, self._shared, self._passed)
+        return Coverage.of(self.weights, self.left_out, self.estimator, self._shared, self.explored)
 
     # -- forward passes
 
@@ -142,28 +144,18 @@ class Bayesian(nn.Module):
         self, q: Distribution, args: Sequence[Any], kwargs: Mapping[str, Any], generator: torch.Generator | None = None
     ) -> Any:
         """One stochastic pass of every member with weights from `q`."""
-        stacks: dict[str, Sequence[Tensor]] = {"means": q.mean}
-        per_example = self.estimator != "shared" and q.scales is not None
-        if self.estimator == "local" and per_example:
-            stacks["scales"] = q.scales or []
-        else:
-            noise = q.noise(generator)
-            if noise is not None:
-                stacks["deltas"] = noise
-        first = per_example and not self._passed
-        before = [buffer.clone() for buffer in self.buffers()] if first else []
+        stacks, per_example = self._noised(q, generator)
+        before = self._buffer_values() if per_example and not self.explored else None
         while True:
             try:
                 result = self._attempt(stacks, args, kwargs, generator, per_example)
             except NeedsSharedDraw:
-                with torch.no_grad():
-                    for buffer, value in zip(self.buffers(), before, strict=False):
-                        buffer.copy_(value)
+                self._restore_buffers(before)
                 continue
             except NeedsLoop:
                 self._vectorised = False
                 continue
-            self._passed = True
+            self.explored = True
             return result
 
     def run_draws(self, weights: Sequence[Tensor], member: Sequence[int], args: Sequence[Any], kwargs: Any) -> Any:
@@ -173,8 +165,8 @@ class Bayesian(nn.Module):
             index = torch.as_tensor(member)
             stacks["buffers"] = [buffer[index.to(buffer.device)] for buffer in self._stacked_buffers()]
         # a large network gains nothing from vmap, and a vectorised convolution is slower than a loop
-        small = sum(weight.numel for weight in self._weights) <= 200_000 and not any(
-            len(weight.shape) > 2 for weight in self._weights
+        small = sum(weight.numel for weight in self.weights) <= 200_000 and not any(
+            len(weight.shape) > 2 for weight in self.weights
         )
         while True:
             vectorised = self._vectorised and small and len(weights[0]) > 1
@@ -184,6 +176,31 @@ class Bayesian(nn.Module):
                 )
             except NeedsLoop:
                 self._vectorised = False
+
+    def explore(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Run once and forget the result, to find out where a per-example estimator gives way to one draw."""
+        before = self._buffer_values()
+        with torch.no_grad():
+            self.run(self.q(), args, kwargs)
+        self._restore_buffers(before)
+
+    def pass_mode(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Substitution:
+        """The mode under which the network, called with these arguments, makes one stochastic pass; one member only."""
+        stacks, per_example = self._noised(self.q(), None)
+        return self._mode(_only_row(stacks), args, kwargs, None, per_example)
+
+    def _noised(self, q: Distribution, generator: torch.Generator | None) -> tuple[dict[str, Sequence[Tensor]], bool]:
+        # what each member's draw is made of, and whether the estimator may act per example
+        stacks: dict[str, Sequence[Tensor]] = {"means": q.mean}
+        scales = q.scales
+        per_example = self.estimator != "shared" and scales is not None
+        if self.estimator == "local" and scales is not None:
+            stacks["scales"] = scales
+        else:
+            noise = q.noise(generator)
+            if noise is not None:
+                stacks["deltas"] = noise
+        return stacks, per_example
 
     def _run_at_mean(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         if self.members == 1:
@@ -199,8 +216,7 @@ class Bayesian(nn.Module):
         per_example: bool,
     ) -> Any:
         if self.members == 1:
-            row = {name: [tensor.squeeze(0) for tensor in tensors] for name, tensors in stacks.items()}
-            return self._run_member(row, args, kwargs, generator, False, per_example)
+            return self._run_member(_only_row(stacks), args, kwargs, generator, False, per_example)
         stacks = stacks | {"buffers": self._stacked_buffers()}
         return passes.run_stacked(
             lambda row: self._run_member(row, args, kwargs, generator, self._vectorised, per_example),
@@ -217,19 +233,27 @@ class Bayesian(nn.Module):
         stacked: bool,
         per_example: bool,
     ) -> Any:
-        draw = WeightDraw(row["means"], row.get("deltas"), row.get("scales"), generator)
-        index = {id(weight.parameter): i for i, weight in enumerate(self._weights)}
-        buffers = {id(own): value for own, value in zip(self.module.buffers(), row.get("buffers", ()), strict=False)}
-        mode = (
-            PerExample(index, draw, buffers, self.estimator, _batch_of(args, kwargs), self._shared)
-            if per_example
-            else Substitution(index, draw, buffers)
-        )
+        mode = self._mode(row, args, kwargs, generator, per_example)
         if torch.compiler.is_compiling():
             with mode:
                 return self.module(*args, **kwargs)
         with passes.entered(mode, stacked):
             return self.module(*args, **kwargs)
+
+    def _mode(
+        self,
+        row: Mapping[str, Sequence[Tensor]],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        generator: torch.Generator | None,
+        per_example: bool,
+    ) -> Substitution:
+        draw = WeightDraw(row["means"], row.get("deltas"), row.get("scales"), generator)
+        index = {id(weight.parameter): i for i, weight in enumerate(self.weights)}
+        buffers = {id(own): value for own, value in zip(self.module.buffers(), row.get("buffers", ()), strict=False)}
+        if per_example:
+            return PerExample(index, draw, buffers, self.estimator, _batch_of(args, kwargs), self._shared)
+        return Substitution(index, draw, buffers)
 
     # -- the objective
 
@@ -332,25 +356,33 @@ class Bayesian(nn.Module):
     @property
     def weight_names(self) -> list[str]:
         """Names of the Bayesian weights, as in `module.named_parameters()`."""
-        return [weight.name for weight in self._weights]
+        return [weight.name for weight in self.weights]
 
     @property
     def reference_tensor(self) -> Tensor:
         """A Bayesian weight, for its device and dtype."""
-        return self._weights[0].parameter
+        return self.weights[0].parameter
 
     def _stacked_means(self) -> list[Tensor]:
         if self.members == 1:
-            return [weight.parameter.unsqueeze(0) for weight in self._weights]
+            return [weight.parameter.unsqueeze(0) for weight in self.weights]
         return list(self.means.values())
 
     def _stacked_buffers(self) -> list[Tensor]:
         return list(self.member_buffers.buffers())
 
+    def _buffer_values(self) -> list[Tensor]:
+        return [buffer.clone() for buffer in self.buffers()]
+
+    def _restore_buffers(self, before: list[Tensor] | None) -> None:
+        with torch.no_grad():
+            for buffer, value in zip(self.buffers(), before or (), strict=before is not None):
+                buffer.copy_(value)
+
     def _generator(self, seed: int | None) -> torch.Generator | None:
         if seed is None:
             return None
-        return torch.Generator(self._weights[0].parameter.device).manual_seed(seed)
+        return torch.Generator(self.weights[0].parameter.device).manual_seed(seed)
 
     @contextmanager
     def _overridden(self, value: Any) -> Iterator[None]:
@@ -472,10 +504,10 @@ def as_arguments(x: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 def _install(bnn: Bayesian, means: list[Tensor]) -> None:
     if bnn.members == 1:
         with torch.no_grad():
-            for weight, mean in zip(bnn._weights, means, strict=True):
+            for weight, mean in zip(bnn.weights, means, strict=True):
                 weight.parameter.copy_(mean[0])
         return
-    for weight, mean in zip(bnn._weights, means, strict=True):
+    for weight, mean in zip(bnn.weights, means, strict=True):
         weight.parameter.requires_grad_(False)  # the template: the stacked means are what trains
         bnn.means[weight.name.replace(".", "/")] = nn.Parameter(mean)
     for name, buffer in bnn.module.named_buffers():
@@ -487,6 +519,10 @@ def _batch_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> int | None:
         if isinstance(leaf, Tensor) and leaf.dim() > 0:
             return leaf.shape[0]
     return None
+
+
+def _only_row(stacks: Mapping[str, Sequence[Tensor]]) -> dict[str, Sequence[Tensor]]:
+    return {name: [tensor.squeeze(0) for tensor in tensors] for name, tensors in stacks.items()}
 
 
 _MEAN = object()

@@ -148,7 +148,7 @@ class MeanFieldDistribution(Distribution):
 
     def kl(self, prior: Normal) -> Tensor:
         """KL(q‖p) of each member, [K], nats, summed over all weights."""
-        return prior.kl_from_normal(self.mean, self.sigma)
+        return prior.kl_from_normal(self.mean, self.sigma).sum(1)
 
     def sample(self, member: Sequence[int], generator: torch.Generator | None) -> list[Tensor]:
         """Draw s from member `member[s]`: list of [S, *shape]."""

@@ -55,7 +55,7 @@ class Normal(nn.Module):
         self.register_buffer("scale", scale)
 
     def kl_from_normal(self, means: Sequence[Tensor], sigma: Tensor) -> Tensor:
-        """KL(q‖p) of a mean-field Normal q, summed over all weights.
+        """KL(q‖p) of a mean-field Normal q, summed within each tensor; the KL of the whole is the sum over tensors.
 
         KL = Σ log(s/σ) + (σ² + (μ − m)²) / (2 s²) − ½.
 
@@ -64,7 +64,7 @@ class Normal(nn.Module):
             sigma: σ > 0, [K, P], the weights one after another.
 
         Returns:
-            [K], nats.
+            [K, T], nats, T the number of tensors.
         """
         result: Tensor = _NormalKL.apply(sigma, self.loc, self.scale, *means)
         return result
@@ -147,9 +147,10 @@ class _NormalKL(torch.autograd.Function):
             for t, mean in enumerate(means)
         ]
         variances = [part.square().sum(1) for part in sigma.split(numels, 1)]
+        logs = [part.sum(1) for part in sigma.log().split(numels, 1)]
         quadratic = (torch.stack(squares, 1) + torch.stack(variances, 1)) / (2 * scale.square())
         counts = torch.tensor(numels, dtype=sigma.dtype, device=sigma.device)
-        return quadratic.sum(1) + (scale.log() * counts).sum(1) - sigma.log().sum(1) - 0.5 * sigma.shape[1]
+        return quadratic + (scale.log() - 0.5) * counts - torch.stack(logs, 1)
 
     @staticmethod
     def setup_context(ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -158,11 +159,13 @@ class _NormalKL(torch.autograd.Function):
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         sigma, loc, scale, *means = ctx.saved_tensors  # type: ignore[attr-defined]
-        grad = grad_outputs[0].reshape(-1, 1)
-        precision = grad / scale.square()  # [K, T]
+        grad = grad_outputs[0]  # [K, T]
+        precision = grad / scale.square()
         numels = [mean[0].numel() for mean in means]
-        parts = [part * precision[:, t : t + 1] for t, part in enumerate(sigma.split(numels, 1))]
-        grad_sigma = torch.cat(parts, 1) - grad / sigma
+        parts = [
+            part * precision[:, t : t + 1] - grad[:, t : t + 1] / part for t, part in enumerate(sigma.split(numels, 1))
+        ]
+        grad_sigma = torch.cat(parts, 1)
         grad_means = []
         for t, mean in enumerate(means):
             column = precision[:, t].reshape(-1, *[1] * (mean.dim() - 1))

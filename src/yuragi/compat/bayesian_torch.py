@@ -1,0 +1,185 @@
+"""Bayesian-Torch's two calls: change one import line, and its scripts run.
+
+    from yuragi.compat.bayesian_torch import dnn_to_bnn, get_kl_loss
+
+The network stays the object that it was, with its own layers: a pair of forward hooks puts noise on its weights. Unlike
+Bayesian-Torch this covers every module type, keeps pretrained attributes and `isinstance`, and has the true KL on demand.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from yuragi import passes
+from yuragi.bayesian import Bayesian, bayesianize
+from yuragi.estimators import Estimator
+from yuragi.posteriors import MeanField, MeanFieldDistribution
+from yuragi.priors import Normal
+
+_ENGINE = "_yuragi_engine"
+_RHO, _LOC, _SCALE = "posterior_rho", "prior_loc", "prior_scale"
+_INIT_STD = 0.1  # of both μ and ρ, as in Bayesian-Torch
+_KEYS = ("prior_mu", "prior_sigma", "posterior_mu_init", "posterior_rho_init", "type", "moped_enable")
+_ESTIMATORS: dict[str, Estimator] = {"Flipout": "flipout", "Reparameterization": "shared"}
+
+_thread = threading.local()
+
+
+def dnn_to_bnn(m: nn.Module, bnn_prior_parameters: Mapping[str, Any]) -> None:
+    """Make a network Bayesian in place, as Bayesian-Torch's function of this name does.
+
+    Afterwards `m(x)` is stochastic in training and in evaluation mode. The network's own parameters are the means;
+    `m.posterior_rho` [1, P] holds ρ of all weights one after another, σ = softplus(ρ).
+
+    Args:
+        m: any network.
+        bnn_prior_parameters: with the keys `prior_mu` and `prior_sigma` (the prior's mean and standard deviation),
+            `posterior_mu_init` and `posterior_rho_init` (μ and ρ start from Normals of standard deviation 0.1 around
+            these; gains of normalisation layers keep their start), `type` ("Flipout" or "Reparameterization", one draw
+            a pass), `moped_enable` and, where that is true, `moped_delta`: μ starts at the network's weights, and
+            σ at delta·|μ| (Krishnan et al., "Specifying weight priors in Bayesian deep neural networks with empirical
+            Bayes", 2020).
+
+    Raises:
+        ValueError: a key is missing, a value out of range, or `m` is Bayesian already.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(1, 8), nn.ReLU(), nn.Linear(8, 1))
+        >>> dnn_to_bnn(net, {"prior_mu": 0.0, "prior_sigma": 1.0, "posterior_mu_init": 0.0, "posterior_rho_init": -3.0,
+        ...                  "type": "Flipout", "moped_enable": False})
+        >>> x = torch.zeros(4, 1)
+        >>> bool((net(x) == net(x)).all())
+        False
+        >>> get_kl_loss(net).shape
+        torch.Size([])
+    """
+    _check(m, bnn_prior_parameters)
+    moped = bool(bnn_prior_parameters["moped_enable"])
+    engine = bayesianize(
+        m,
+        prior=Normal(bnn_prior_parameters["prior_mu"], bnn_prior_parameters["prior_sigma"]),
+        posterior=MeanField(),
+        estimator=_ESTIMATORS[bnn_prior_parameters["type"]],
+    )
+    posterior, prior = engine.posterior, engine.prior
+    assert isinstance(posterior, MeanField)
+    with torch.no_grad():
+        if moped:
+            posterior.rho.copy_(_moped_rho(engine, bnn_prior_parameters["moped_delta"]))
+        else:
+            posterior.rho.normal_(bnn_prior_parameters["posterior_rho_init"], _INIT_STD)
+            for weight in engine.weights:
+                if weight.role != "gain":
+                    weight.parameter.normal_(bnn_prior_parameters["posterior_mu_init"], _INIT_STD)
+    m.register_parameter(_RHO, posterior.rho)
+    m.register_buffer(_LOC, prior.loc)
+    m.register_buffer(_SCALE, prior.scale)
+    m.__dict__[_ENGINE] = engine  # not a child module: a Sequential would run it
+    m.register_forward_pre_hook(_enter, with_kwargs=True)
+    m.register_forward_hook(_leave, always_call=True)
+
+
+def get_kl_loss(m: nn.Module, reduction: Literal["mean", "sum"] = "mean") -> Tensor:
+    """The KL divergence of a network that `dnn_to_bnn` made Bayesian, or of the parts of it that are.
+
+    Args:
+        m: the network, or one that holds it.
+        reduction: "mean": Bayesian-Torch's number, the KL averaged within each tensor and summed over tensors.
+            "sum": the KL itself, KL(q‖p) in nats.
+
+    Returns:
+        A scalar with gradient.
+
+    Raises:
+        ValueError: unknown `reduction`, or nothing in `m` is Bayesian.
+    """
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f'reduction must be "mean" or "sum", got {reduction!r}')
+    parts = [part for part in m.modules() if _ENGINE in part.__dict__]
+    if not parts:
+        raise ValueError(f"{type(m).__name__} has no Bayesian part: call dnn_to_bnn on it first")
+    total: Tensor | None = None
+    for part in parts:
+        engine = _engine(part)
+        q = engine.q()
+        assert isinstance(q, MeanFieldDistribution)
+        by_tensor = engine.prior.kl_from_normal(q.mean, q.sigma)  # [1, T]
+        if reduction == "mean":
+            by_tensor = by_tensor / by_tensor.new_tensor([weight.numel for weight in engine.weights])
+        total = by_tensor.sum() if total is None else total + by_tensor.sum()
+    assert total is not None
+    return total
+
+
+def _check(m: nn.Module, parameters: Mapping[str, Any]) -> None:
+    needed = (*_KEYS, "moped_delta") if parameters.get("moped_enable") else _KEYS
+    missing = [key for key in needed if key not in parameters]
+    if missing:
+        raise ValueError(f"bnn_prior_parameters lacks {', '.join(missing)}")
+    if parameters["type"] not in _ESTIMATORS:
+        raise ValueError(f"type must be one of {', '.join(_ESTIMATORS)}, got {parameters['type']!r}")
+    if parameters["moped_enable"] and not parameters["moped_delta"] > 0:
+        raise ValueError(f"moped_delta must be positive, got {parameters['moped_delta']}")
+    if any(_ENGINE in part.__dict__ for part in m.modules()):
+        raise ValueError(f"{type(m).__name__} is Bayesian already: call dnn_to_bnn once")
+
+
+def _moped_rho(engine: Bayesian, delta: float) -> Tensor:
+    # a weight of exactly zero gets the smallest σ that leaves log σ finite
+    scale = torch.cat([delta * weight.parameter.abs().flatten() for weight in engine.weights]).clamp_min(1e-20)
+    return (scale + torch.log(-torch.expm1(-scale))).unsqueeze(0)
+
+
+def _engine(m: nn.Module) -> Bayesian:
+    # `m.to`, `load_state_dict(assign=True)` and the like may have put other tensors in the place of the engine's
+    engine: Bayesian = m.__dict__[_ENGINE]
+    if engine.module is not m:
+        raise RuntimeError(
+            f"this {type(m).__name__} is a shallow copy or replica of the one that dnn_to_bnn converted: use "
+            "copy.deepcopy, or DistributedDataParallel in place of DataParallel"
+        )
+    engine.posterior._parameters["rho"] = m._parameters[_RHO]
+    engine.prior._buffers["loc"] = m._buffers[_LOC]
+    engine.prior._buffers["scale"] = m._buffers[_SCALE]
+    return engine
+
+
+def _enter(m: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    engine = _engine(m)
+    running, exploring = _state()
+    if id(m) in exploring:
+        return
+    if not engine.explored:
+        with _exploring(m, exploring):
+            engine.explore(args, kwargs)
+    context = passes.entered(engine.pass_mode(args, kwargs))
+    context.__enter__()
+    running.append((m, context))
+
+
+def _leave(m: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+    # called after an exception too, also one before `_enter` was reached
+    running, _ = _state()
+    if running and running[-1][0] is m:
+        running.pop()[1].__exit__(None, None, None)
+
+
+def _state() -> tuple[list[tuple[nn.Module, AbstractContextManager[None]]], set[int]]:
+    if not hasattr(_thread, "running"):
+        _thread.running, _thread.exploring = [], set()
+    return _thread.running, _thread.exploring
+
+
+@contextmanager
+def _exploring(m: nn.Module, exploring: set[int]) -> Iterator[None]:
+    exploring.add(id(m))
+    try:
+        yield
+    finally:
+        exploring.discard(id(m))
