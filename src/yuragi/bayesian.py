@@ -347,7 +347,9 @@ class Bayesian(nn.Module):
         if not isinstance(self.posterior, Anchored) or not isinstance(self.likelihood, Gaussian):
             return self.likelihood.log_prob(output, y)
         if index is None:
-            raise ValueError("the Anchored posterior needs index=, which data these are: its target noise belongs to them")
+            raise ValueError(
+                "the Anchored posterior needs index=, which data these are: its target noise belongs to them"
+            )
         unit = self.posterior.target_noise(index, output.shape).to(output.dtype)
         return self.likelihood.randomised_log_prob(output, y, unit)
 
@@ -480,8 +482,12 @@ def bayesianize(
     weights, left_out = select_weights(module, where)
     devices = {str(weight.parameter.device) for weight in weights}
     if len(devices) > 1:
-        raise ValueError(f"the Bayesian weights lie on several devices ({', '.join(sorted(devices))}): move them to one")
-    bnn = Bayesian(module, weights, left_out, prior, posterior, likelihood.to(devices.pop()), estimator, members, output)
+        raise ValueError(
+            f"the Bayesian weights lie on several devices ({', '.join(sorted(devices))}): move them to one"
+        )
+    bnn = Bayesian(
+        module, weights, left_out, prior, posterior, likelihood.to(devices.pop()), estimator, members, output
+    )
     with nullcontext() if seed is None else torch.random.fork_rng():
         if seed is not None:
             torch.manual_seed(seed)

@@ -237,5 +237,3 @@ def _with_index(loader: DataLoader[Any]) -> DataLoader[Any]:
         num_workers=loader.num_workers,
         pin_memory=loader.pin_memory,
     )
-
-

@@ -130,7 +130,9 @@ class Gaussian(Likelihood):
     def check_targets(self, y: Tensor) -> None:
         """Refuse class labels and, when the noise is learned, targets that are all the same."""
         if not y.is_floating_point():
-            raise ValueError(f"Gaussian targets must be floating point, got dtype {y.dtype}: convert them with y.float()")
+            raise ValueError(
+                f"Gaussian targets must be floating point, got dtype {y.dtype}: convert them with y.float()"
+            )
         if self.learned and bool((y == y[:1]).all()):
             raise ValueError(
                 "the targets are constant, so the learned noise would shrink to zero: "
@@ -159,7 +161,9 @@ class Gaussian(Likelihood):
         if rows not in (1, len(output)):
             raise ValueError(f"noise has {rows} values, but there are {len(output)} members: give one, or one a member")
         if outputs > 1 and (output.dim() < 3 or output.shape[-1] != outputs):
-            raise ValueError(f"the likelihood has {outputs} outputs, but the network returned {tuple(output.shape[1:])}")
+            raise ValueError(
+                f"the likelihood has {outputs} outputs, but the network returned {tuple(output.shape[1:])}"
+            )
         shape = (rows, *[1] * (output.dim() - 2), outputs) if output.dim() > 2 else (rows, 1)
         return noise.reshape(shape).to(output.dtype)
 
@@ -194,7 +198,9 @@ class Categorical(Likelihood):
         self.check_targets(y)
         # on an accelerator the comparison would make the host wait for it at every step
         if y.device.type == "cpu" and y.numel() and int(y.max()) >= output.shape[2]:
-            raise ValueError(f"the labels go up to {int(y.max())}, but the network has {output.shape[2]} classes, from 0 on")
+            raise ValueError(
+                f"the labels go up to {int(y.max())}, but the network has {output.shape[2]} classes, from 0 on"
+            )
         labels = y.long().unsqueeze(1).expand(len(output), -1, -1, *output.shape[3:])
         chosen = output.log_softmax(2).gather(2, labels).squeeze(2)
         return chosen.flatten(2).sum(2) if chosen.dim() > 2 else chosen

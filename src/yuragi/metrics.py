@@ -25,7 +25,7 @@ def gaussian_mixture_log_prob(mean: Tensor, scale: Tensor, y: Tensor) -> Tensor:
         ValueError: the shapes of `mean` and `y` differ.
     """
     _check(mean, y)
-    mean, scale, y = mean.double(), scale.double(), y.double()
+    mean, scale, y = _double(mean), _double(scale), _double(y)
     terms = -0.5 * ((y - mean) / scale).square() - scale.log() - 0.5 * math.log(2 * math.pi)
     joint = terms.flatten(2).sum(2) if terms.dim() > 2 else terms
     return joint.logsumexp(0) - math.log(len(mean))
@@ -34,7 +34,7 @@ def gaussian_mixture_log_prob(mean: Tensor, scale: Tensor, y: Tensor) -> Tensor:
 def gaussian_mixture_cdf(mean: Tensor, scale: Tensor, y: Tensor) -> Tensor:
     """P(Y ≤ y) under an equal-weight mixture of Gaussians, for each output: [S, N, *out] gives [N, *out]."""
     _check(mean, y)
-    return torch.special.ndtr((y.double() - mean.double()) / scale.double()).mean(0)
+    return torch.special.ndtr((_double(y) - _double(mean)) / _double(scale)).mean(0)
 
 
 def gaussian_mixture_quantile(mean: Tensor, scale: Tensor, level: float) -> Tensor:
@@ -59,23 +59,10 @@ def gaussian_mixture_quantile(mean: Tensor, scale: Tensor, level: float) -> Tens
     """
     if not 0 < level < 1:
         raise ValueError(f"a quantile's level must lie strictly between 0 and 1, got {level}")
-    mean, scale = mean.double(), scale.double().expand_as(mean)
-    at_level = mean + scale * torch.special.ndtri(torch.tensor(level, dtype=torch.float64))
-    low, high = at_level.amin(0), at_level.amax(0)  # the mixture's quantile lies between those of its components
-    x = at_level.mean(0)
-    for _ in range(100):
-        unit = (x - mean) / scale
-        excess = torch.special.ndtr(unit).mean(0) - level
-        density = (torch.exp(-0.5 * unit.square()) / scale).mean(0) / math.sqrt(2 * math.pi)
-        low, high = torch.where(excess < 0, x, low), torch.where(excess > 0, x, high)
-        newton = x - excess / density
-        inside = (newton >= low) & (newton <= high)  # False for the NaN of a vanishing density
-        following = torch.where(inside, newton, 0.5 * (low + high))
-        done = bool(((following - x).abs() <= 1e-12 * (scale.amin(0) + x.abs())).all())
-        x = following
-        if done:
-            break
-    return x
+    columns = _double(mean).flatten(1), _double(scale).expand_as(mean).flatten(1)
+    step = max(1, _CHUNK // len(mean))
+    parts = [_quantile(m, s, level) for m, s in zip(*(part.split(step, 1) for part in columns), strict=True)]
+    return torch.cat(parts).reshape(mean.shape[1:])
 
 
 def gaussian_mixture_crps(mean: Tensor, scale: Tensor, y: Tensor) -> Tensor:
@@ -95,8 +82,8 @@ def gaussian_mixture_crps(mean: Tensor, scale: Tensor, y: Tensor) -> Tensor:
     """
     _check(mean, y)
     samples = len(mean)
-    variance = scale.double().square().expand_as(mean).reshape(samples, -1)
-    mean, flat = mean.double().reshape(samples, -1), y.double().reshape(-1)
+    variance = _double(scale).square().expand_as(mean).reshape(samples, -1)
+    mean, flat = _double(mean).reshape(samples, -1), _double(y).reshape(-1)
     first = _absolute_moment(flat - mean, variance).mean(0)
     step = max(1, _CHUNK // samples**2)
     spreads = [
@@ -109,13 +96,15 @@ def gaussian_mixture_crps(mean: Tensor, scale: Tensor, y: Tensor) -> Tensor:
 def rmse(mean: Tensor, y: Tensor) -> float:
     """Root mean squared error of point predictions; both [N, *out]."""
     _check(mean.unsqueeze(0), y)
-    return float((mean.double() - y.double()).square().mean().sqrt())
+    return float((_double(mean) - _double(y)).square().mean().sqrt())
 
 
 def interval_coverage(lower: Tensor, upper: Tensor, y: Tensor) -> float:
     """Fraction of targets inside their interval, both ends included; all [N, *out]."""
-    _check(lower.unsqueeze(0), y)
-    return float(((lower.double() <= y.double()) & (y.double() <= upper.double())).double().mean())
+    for end in (lower, upper):
+        _check(end.unsqueeze(0), y)
+    lower, upper, y = _double(lower), _double(upper), _double(y)
+    return float(((lower <= y) & (y <= upper)).double().mean())
 
 
 def entropy(probs: Tensor) -> Tensor:
@@ -137,6 +126,26 @@ def mutual_information(probs: Tensor) -> Tensor:
     return (entropy(probs.mean(0)) - entropy(probs).mean(0)).clamp_min(0)
 
 
+def _quantile(mean: Tensor, scale: Tensor, level: float) -> Tensor:
+    # [S, P], float64
+    at_level = mean + scale * torch.special.ndtri(torch.tensor(level, dtype=torch.float64))
+    low, high = at_level.amin(0), at_level.amax(0)  # the mixture's quantile lies between those of its components
+    x = at_level.mean(0)
+    for _ in range(100):
+        unit = (x - mean) / scale
+        excess = torch.special.ndtr(unit).mean(0) - level
+        density = (torch.exp(-0.5 * unit.square()) / scale).mean(0) / math.sqrt(2 * math.pi)
+        low, high = torch.where(excess < 0, x, low), torch.where(excess > 0, x, high)
+        newton = x - excess / density
+        inside = (newton >= low) & (newton <= high)  # False for the NaN of a vanishing density
+        following = torch.where(inside, newton, 0.5 * (low + high))
+        done = bool(((following - x).abs() <= 1e-12 * (scale.amin(0) + x.abs())).all())
+        x = following
+        if done:
+            break
+    return x
+
+
 def _absolute_moment(m: Tensor, v: Tensor) -> Tensor:
     # E|X| for X ~ N(m, v)
     s = v.sqrt()
@@ -147,3 +156,8 @@ def _absolute_moment(m: Tensor, v: Tensor) -> Tensor:
 def _check(mean: Tensor, y: Tensor) -> None:
     if mean.shape[1:] != y.shape:
         raise ValueError(f"predictions have shape {tuple(mean.shape[1:])}, but the targets have shape {tuple(y.shape)}")
+
+
+def _double(values: Tensor) -> Tensor:
+    # Apple's accelerator has no float64: there the scores are computed, and returned, on the CPU
+    return (values.cpu() if values.device.type == "mps" else values).double()

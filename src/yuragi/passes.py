@@ -94,4 +94,6 @@ def run_stacked(
     unbound = {name: [tensor.unbind(0) for tensor in tensors] for name, tensors in stacks.items()}
     rows = next(len(tensor) for tensors in stacks.values() for tensor in tensors)
     results = [run({name: [one[row] for one in tensors] for name, tensors in unbound.items()}) for row in range(rows)]
-    return pytree.tree_map(lambda *leaves: torch.stack(leaves) if isinstance(leaves[0], Tensor) else leaves[0], *results)
+    return pytree.tree_map(
+        lambda *leaves: torch.stack(leaves) if isinstance(leaves[0], Tensor) else leaves[0], *results
+    )

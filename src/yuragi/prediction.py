@@ -223,7 +223,9 @@ def predict(
             outputs.append(torch.cat(parts, 1))
         output = torch.cat(outputs)
         if output.dim() < 2 or output.shape[1] != rows:
-            raise ValueError(f"the network returned {tuple(output.shape[1:])} for {rows} rows: the first axis must be the rows")
+            raise ValueError(
+                f"the network returned {tuple(output.shape[1:])} for {rows} rows: the first axis must be the rows"
+            )
         return _prediction(output, bnn.likelihood.distribution(output, torch.tensor(member, device=like.device)))
 
 

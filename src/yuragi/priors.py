@@ -82,7 +82,9 @@ class Normal(nn.Module):
         draws = []
         for index, weight in enumerate(weights):
             like = weight.parameter
-            unit = torch.randn((members, *weight.shape), generator=generator, device=like.device, dtype=self.scale.dtype)
+            unit = torch.randn(
+                (members, *weight.shape), generator=generator, device=like.device, dtype=self.scale.dtype
+            )
             scale = self.scale[:, index].reshape(-1, *[1] * len(weight.shape))
             draws.append((self.loc[0, index] + scale * unit).to(like.dtype))
         return draws

@@ -211,7 +211,9 @@ class _Run:
             self.history.log_likelihood.append(log_likelihood)
             self.history.kl.append(kl)
             if not math.isfinite(loss):
-                raise FloatingPointError(f"the loss became {loss} in epoch {epoch}: lower lr, or check the scale of the data")
+                raise FloatingPointError(
+                    f"the loss became {loss} in epoch {epoch}: lower lr, or check the scale of the data"
+                )
             score = None
             if validation is not None and (epoch % every == 0 or epoch == self.epochs):
                 score = self._validate(validation, epoch)

@@ -136,7 +136,9 @@ def _refuse_nothing_selected(module: nn.Module, where: Where, left_out: list[Lef
         raise ValueError(f"{kind} has no parameters, so there is nothing to make Bayesian")
     listed = ", ".join(f"{one.name} ({one.reason})" for one in left_out[:20])
     more = f", and {len(left_out) - 20} more" if len(left_out) > 20 else ""
-    raise ValueError(f"no parameter of {kind} becomes Bayesian with where={where!r}; its parameters are: {listed}{more}")
+    raise ValueError(
+        f"no parameter of {kind} becomes Bayesian with where={where!r}; its parameters are: {listed}{more}"
+    )
 
 
 def _describe(owner: nn.Module, attribute: str, parameter: Tensor) -> tuple[float, Role]:
