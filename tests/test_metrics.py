@@ -70,6 +70,18 @@ def test_quantile_inverts_the_distribution_function(
     assert below.item() - 1e-9 <= level <= above.item() + 1e-9
 
 
+@pytest.mark.parametrize("level", [0.025, 0.5, 0.9])
+def test_quantile_of_thousands_of_mixtures(level: float) -> None:
+    # plain Newton steps inside a bracket, without a guard against going back and forth, fail for one in a thousand
+    generator = torch.Generator().manual_seed(1)
+    size = 10 ** (8 * torch.rand(4000, generator=generator, dtype=torch.float64) - 4)
+    mean = size * torch.randn(100, 4000, generator=generator, dtype=torch.float64)
+    scale = 10 ** (2 * torch.rand(100, 4000, generator=generator, dtype=torch.float64) - 1)
+    quantile = metrics.gaussian_mixture_quantile(mean, scale, level)
+    reached = metrics.gaussian_mixture_cdf(mean, scale, quantile)
+    torch.testing.assert_close(reached, torch.full_like(reached, level), atol=1e-8, rtol=0)
+
+
 @pytest.mark.parametrize("level", LEVELS)
 def test_quantile_between_modes_far_apart(level: float) -> None:
     mean = torch.tensor([[-1e4], [0.0], [1e4], [1e4]], dtype=torch.float64)

@@ -172,7 +172,9 @@ class Bayesian(nn.Module):
             vectorised = self._vectorised and small and len(weights[0]) > 1
             try:
                 return passes.run_stacked(
-                    lambda row: self._run_member(row, args, kwargs, None, vectorised, False), stacks, vectorised
+                    lambda row, stacked=vectorised: self._run_member(row, args, kwargs, None, stacked, False),
+                    stacks,
+                    vectorised,
                 )
             except NeedsLoop:
                 self._vectorised = False

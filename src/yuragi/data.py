@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,8 @@ from torch.utils import _pytree as pytree
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 
-class Batch(NamedTuple):
+@dataclass(frozen=True)
+class Batch:
     """A minibatch: network input, targets, which data these are (None if unknown), and their weights (None: all 1)."""
 
     x: Any

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 _CHUNK = 2**22  # elements of a pairwise table held at once
+_EPS = torch.finfo(torch.float64).eps
 
 
 def gaussian_mixture_log_prob(mean: Tensor, scale: Tensor, y: Tensor) -> Tensor:
@@ -40,7 +41,7 @@ def gaussian_mixture_cdf(mean: Tensor, scale: Tensor, y: Tensor) -> Tensor:
 def gaussian_mixture_quantile(mean: Tensor, scale: Tensor, level: float) -> Tensor:
     """The value below which an equal-weight mixture of Gaussians has probability `level`, for each output.
 
-    Newton's method on the mixture's distribution function, kept inside a shrinking bracket.
+    Newton's method on the mixture's distribution function, kept inside a bracket, with bisection where its steps do not halve.
 
     Args:
         mean: component means, [S, N, *out].
@@ -130,18 +131,18 @@ def _quantile(mean: Tensor, scale: Tensor, level: float) -> Tensor:
     # [S, P], float64
     at_level = mean + scale * torch.special.ndtri(torch.tensor(level, dtype=torch.float64))
     low, high = at_level.amin(0), at_level.amax(0)  # the mixture's quantile lies between those of its components
-    x = at_level.mean(0)
-    for _ in range(100):
+    x, step = at_level.mean(0), high - low
+    for _ in range(200):
         unit = (x - mean) / scale
         excess = torch.special.ndtr(unit).mean(0) - level
         density = (torch.exp(-0.5 * unit.square()) / scale).mean(0) / math.sqrt(2 * math.pi)
         low, high = torch.where(excess < 0, x, low), torch.where(excess > 0, x, high)
         newton = x - excess / density
-        inside = (newton >= low) & (newton <= high)  # False for the NaN of a vanishing density
-        following = torch.where(inside, newton, 0.5 * (low + high))
-        done = bool(((following - x).abs() <= 1e-12 * (scale.amin(0) + x.abs())).all())
-        x = following
-        if done:
+        # False for the NaN of a vanishing density; steps that do not halve could go back and forth for ever
+        good = (newton >= low) & (newton <= high) & ((newton - x).abs() <= 0.5 * step)
+        following = torch.where(good, newton, 0.5 * (low + high))
+        x, step = following, (following - x).abs()
+        if bool((step <= 1e-12 * scale.amin(0) + _EPS * x.abs()).all()):
             break
     return x
 

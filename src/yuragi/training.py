@@ -220,7 +220,8 @@ class _Run:
                 worse = 0 if self.history.best_epoch == epoch else worse + 1
             rate = self.optimizer.param_groups[0]["lr"]
             record = Epoch(epoch, self.epochs, loss, log_likelihood, kl, rate, score)
-            if any([callback(record) for callback in callbacks]):  # every callback is called
+            stops = [callback(record) for callback in callbacks]  # every one is called
+            if any(stops):
                 self.history.stopped = "callback"
                 break
             if worse > patience:
