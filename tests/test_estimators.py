@@ -66,7 +66,7 @@ def test_mean_and_marginal_variance_are_those_of_explicit_draws(name: str, estim
 
 
 @pytest.mark.parametrize("estimator", ["flipout", "local"])
-@pytest.mark.parametrize("name", ["linear", "conv2d grouped strided", "transposed 1d"])
+@pytest.mark.parametrize("name", ["linear", "conv2d grouped strided", "transposed 3d"])
 def test_examples_are_decorrelated_within_a_pass(estimator: Estimator, name: str) -> None:
     torch.manual_seed(0)
     make, shape = LAYERS[name]
@@ -222,11 +222,11 @@ def gradient_variance(estimator: Estimator, batch: int) -> float:
 
 def test_gradient_variance_falls_with_the_batch_for_flipout_and_local_only() -> None:
     torch.manual_seed(0)
-    small, large = 4, 256  # a factor of 64
+    small, large = 128, 2048  # a factor of 16
     for estimator in ("flipout", "local"):
         ratio = gradient_variance(estimator, small) / gradient_variance(estimator, large)  # type: ignore[arg-type]
-        assert 64 / 2.5 < ratio < 64 * 2.5, estimator
-    assert gradient_variance("shared", small) / gradient_variance("shared", large) < 8
+        assert 16 / 1.7 < ratio < 16 * 1.7, estimator
+    assert gradient_variance("shared", small) / gradient_variance("shared", large) < 1.7
 
 
 def test_local_has_a_finite_gradient_at_zero_variance() -> None:
