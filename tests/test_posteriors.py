@@ -11,12 +11,12 @@ import yuragi as yu
 NOISE, ROWS, FEATURES = 0.5, 60, 3
 
 
-def regression_problem(seed: int = 0) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(ROWS, FEATURES, generator=generator)
+def regression_problem(rows: int = ROWS) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(rows, FEATURES, generator=generator)
     x[:, 1] += 0.5 * x[:, 0]  # correlated features: the exact covariance is not diagonal
     weight = torch.tensor([[1.0], [-0.5], [0.3]])
-    return x, x @ weight + 0.2 + NOISE * torch.randn(ROWS, 1, generator=generator)
+    return x, x @ weight + 0.2 + NOISE * torch.randn(rows, 1, generator=generator)
 
 
 def exact_posterior(x: Tensor, y: Tensor, noise: float, scale: float) -> tuple[Tensor, Tensor]:
@@ -26,22 +26,24 @@ def exact_posterior(x: Tensor, y: Tensor, noise: float, scale: float) -> tuple[T
     return torch.linalg.solve(precision, design.T @ y.double()[:, 0] / noise**2), precision
 
 
-@pytest.mark.parametrize("estimator", ["local", "flipout"])
-def test_mean_field_reaches_the_exact_means_and_precisions(estimator: str) -> None:
-    x, y = regression_problem()
+# all rows of a flipout pass share |ΔW|, so its spreads still jitter by some percent when a fit ends: average 16 of them
+@pytest.mark.parametrize(("estimator", "members", "epochs"), [("local", 1, 6000), ("flipout", 16, 3000)])
+def test_mean_field_reaches_the_exact_means_and_precisions(estimator: str, members: int, epochs: int) -> None:
+    x, y = regression_problem(rows=400)
     mean, precision = exact_posterior(x, y, NOISE, scale=2.0)
     torch.manual_seed(0)
     bnn = yu.bayesianize(
         nn.Linear(FEATURES, 1),
         likelihood=yu.Gaussian(NOISE),
         prior=yu.priors.Normal(scale=2.0),
+        members=members,
         estimator=estimator,  # type: ignore[arg-type]
     )
-    yu.fit(bnn, (x, y), epochs=6000, batch_size=ROWS, lr=0.02, seed=0)
+    yu.fit(bnn, (x, y), epochs=epochs, batch_size=400, lr=0.003, seed=0)
     q = bnn.q()
     assert q.scales is not None
-    got_mean = torch.cat([part.detach().flatten() for part in q.mean]).double()
-    got_variance = torch.cat([part.detach().flatten() for part in q.scales]).double().square()
+    got_mean = torch.cat([part.detach().flatten(1) for part in q.mean], 1).double().mean(0)
+    got_variance = torch.cat([part.detach().flatten(1) for part in q.scales], 1).double().square().mean(0)
     torch.testing.assert_close(got_mean, mean, rtol=0.02, atol=0)
     torch.testing.assert_close(got_variance, 1 / precision.diagonal(), rtol=0.02, atol=0)
 
@@ -56,7 +58,7 @@ def fit_anchored(noise: float | str, seed: int) -> tuple[yu.Bayesian, Tensor]:
         members=200,
         seed=seed,
     )
-    yu.fit(bnn, (x, y), epochs=1500, batch_size=ROWS, lr=0.02, seed=0)
+    yu.fit(bnn, (x, y), epochs=2500, batch_size=ROWS, lr=0.02, seed=0)
     return bnn, torch.cat([part.detach().flatten(1) for part in bnn.q().mean], 1).double()
 
 
@@ -86,8 +88,8 @@ def test_anchored_learns_the_noise_from_clean_residuals() -> None:
         noise = float(((y.double()[:, 0] - design @ mean).square() + spread).mean().sqrt())
     likelihood = bnn.likelihood
     assert isinstance(likelihood, yu.Gaussian)
-    assert abs(float(likelihood.noise) / noise - 1) < 0.05
-    assert abs(float(likelihood.noise) / NOISE - 1) < 0.15  # the truth, within what 60 data can tell
+    assert abs(float(likelihood.noise.detach()) / noise - 1) < 0.05
+    assert abs(float(likelihood.noise.detach()) / NOISE - 1) < 0.15  # the truth, within what 60 data can tell
 
 
 def test_anchored_learned_noise_is_within_5_percent_of_the_truth() -> None:
@@ -100,7 +102,7 @@ def test_anchored_learned_noise_is_within_5_percent_of_the_truth() -> None:
     yu.fit(bnn, (x, y), epochs=60, seed=0)
     likelihood = bnn.likelihood
     assert isinstance(likelihood, yu.Gaussian)
-    assert abs(float(likelihood.noise) / 0.1 - 1) < 0.05
+    assert abs(float(likelihood.noise.detach()) / 0.1 - 1) < 0.05
 
 
 def test_target_noise_depends_on_member_and_datum_only() -> None:
@@ -112,8 +114,8 @@ def test_target_noise_depends_on_member_and_datum_only() -> None:
     assert torch.equal(whole[:, order], part)
     assert not torch.equal(whole, yu.posteriors.Anchored(seed=6).target_noise(index, whole.shape))
     flat = whole.flatten().double()
-    for power, moment in ((1, 0.0), (2, 1.0), (3, 0.0), (4, 3.0)):
-        assert abs(float(flat.pow(power).mean()) - moment) < 0.05, power
+    for power, moment in ((1, 0.0), (2, 1.0), (3, 0.0), (4, 3.0)):  # 100,000 draws: at most ± 3 · 0.031
+        assert abs(float(flat.pow(power).mean()) - moment) < 0.093, power
     # no correlation between neighbours along any axis
     assert abs(float((whole[1:] * whole[:-1]).mean())) < 0.015
     assert abs(float((whole[:, 1:] * whole[:, :-1]).mean())) < 0.015
@@ -124,7 +126,7 @@ def test_anchored_starts_at_its_anchors_which_are_prior_draws() -> None:
     bnn = yu.bayesianize(
         nn.Linear(50, 20), posterior=yu.posteriors.Anchored(), members=30, prior=yu.priors.Normal(0.5, 2.0), seed=0
     )
-    assert float(bnn.kl()) == 0
+    assert float(bnn.kl().detach()) == 0
     weights = bnn.q().mean[0]
     assert abs(float(weights.mean()) - 0.5) < 0.05
     assert abs(float(weights.std()) - 2.0) < 0.05

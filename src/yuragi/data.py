@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, SubsetRandomSampler
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ class Loaded(Batches):
                     + (f" of length {len(pair)}" if isinstance(pair, (tuple, list)) else "")
                 )
             x, y = (to_tensors(part, self.device, self.dtype) for part in pair)
+            check_rows(x, y, " of a batch")
             yield Batch(x, y, None if index is None else index.to(self.device), None)
 
 
@@ -91,6 +92,14 @@ class _Indexed(Dataset[Any]):
 
     def __getitem__(self, index: int) -> Any:
         return index, self.dataset[index]
+
+
+class _CollateIndexed:  # a class, since worker processes may have to pickle it
+    def __init__(self, collate: Callable[[list[Any]], Any]) -> None:
+        self.collate = collate
+
+    def __call__(self, items: list[tuple[int, Any]]) -> tuple[Tensor, Any]:
+        return torch.tensor([index for index, _ in items]), self.collate([item for _, item in items])
 
 
 def batches(
@@ -129,6 +138,11 @@ def batches(
         raise ValueError("sample_weight needs data in memory: fit(bnn, (x, y), sample_weight=...)")
     if isinstance(data, DataLoader):
         return Loaded(_with_index(data) if indexed else data, indexed, device, dtype)
+    if isinstance(data, IterableDataset):
+        raise TypeError(
+            f"{type(data).__name__} is an IterableDataset, whose rows cannot be shuffled or counted: "
+            "give fit a map-style Dataset, or a DataLoader of this one (which needs a __len__)"
+        )
     if isinstance(data, Dataset) and hasattr(data, "__len__"):
         order = None if generator is None else torch.Generator().manual_seed(generator.initial_seed())
         source: Dataset[Any] = _Indexed(data) if indexed else data
@@ -147,7 +161,8 @@ def to_tensors(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
         if isinstance(leaf, np.ndarray):
             if leaf.dtype.kind not in "biuf":
                 raise TypeError(f"cannot use an array of dtype {leaf.dtype} as numbers: convert it first")
-            leaf = torch.as_tensor(np.ascontiguousarray(leaf))
+            # a copy where it is read-only, as the columns of a frame are: torch would warn
+            leaf = torch.as_tensor(np.require(leaf, requirements=("C", "W")))
         if not isinstance(leaf, Tensor):
             return leaf
         return leaf.to(device, dtype if leaf.is_floating_point() else None)
@@ -158,8 +173,8 @@ def to_tensors(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
 
 
 def take_rows(x: Any, index: Any) -> Any:
-    """The rows `index` of every tensor in `x`."""
-    return x[index] if isinstance(x, Tensor) else pytree.tree_map(lambda leaf: leaf[index], x)
+    """The rows `index` of every tensor in `x`; anything else in it (an option, None) stays as it is."""
+    return pytree.tree_map(lambda leaf: leaf[index] if isinstance(leaf, Tensor) else leaf, x)
 
 
 def count_rows(x: Any) -> int:
@@ -167,9 +182,12 @@ def count_rows(x: Any) -> int:
 
     Raises:
         ValueError: there is no row, or the tensors differ.
+        TypeError: there is no tensor.
     """
     lengths = {len(leaf) if leaf.dim() else 0 for leaf in pytree.tree_leaves(x) if isinstance(leaf, Tensor)}
-    if not lengths or lengths == {0}:
+    if not lengths:
+        raise TypeError(f"x must be a tensor or array, or a tuple or dict of them, got {type(x).__name__}")
+    if lengths == {0}:
         raise ValueError("the data are empty")
     if len(lengths) > 1:
         raise ValueError(f"the parts of x have different numbers of rows: {sorted(lengths)}")
@@ -189,18 +207,20 @@ def check_finite(name: str, value: Any) -> None:
                 )
 
 
-def check_rows(x: Any, y: Tensor) -> None:
-    """Refuse data that are empty, of unequal lengths, NaN or infinite."""
+def check_rows(x: Any, y: Tensor, of: str = "") -> None:
+    """Refuse data that are empty, of unequal lengths, NaN or infinite; `of` says in the message where they are from."""
     if not isinstance(y, Tensor):
         raise TypeError(f"targets must be a tensor or array, got {type(y).__name__}")
     rows = count_rows(x)
     if y.dim() == 0 or len(y) != rows:
         raise ValueError(f"x has {rows} rows, but y has shape {tuple(y.shape)}")
-    check_finite("x", x)
-    check_finite("y", y)
+    check_finite(f"x{of}", x)
+    check_finite(f"y{of}", y)
 
 
 def _check_weight(weight: Tensor, rows: int) -> Tensor:
+    if not isinstance(weight, Tensor):
+        raise TypeError(f"sample_weight must be a tensor or array, got {type(weight).__name__}")
     if weight.shape != (rows,):
         raise ValueError(f"sample_weight has shape {tuple(weight.shape)}, but there are {rows} rows")
     check_finite("sample_weight", weight)
@@ -216,6 +236,8 @@ def _length_of(loader: DataLoader[Any]) -> int:
         raise ValueError(
             "the loader's dataset has no length, and the ELBO needs the number of data: give the dataset a __len__"
         ) from None
+    if isinstance(loader.sampler, SubsetRandomSampler):  # the usual way to hold rows out
+        rows = len(loader.sampler)
     if not rows:
         raise ValueError("the data are empty")
     return rows
@@ -227,15 +249,21 @@ def _with_index(loader: DataLoader[Any]) -> DataLoader[Any]:
             "the Anchored posterior needs to know which data a batch holds, and this loader's dataset has no indices: "
             "use a map-style dataset, or tensors"
         )
-    collate = loader.collate_fn
-
-    def collate_indexed(items: list[tuple[int, Any]]) -> tuple[Tensor, Any]:
-        return torch.tensor([index for index, _ in items]), collate([item for _, item in items])
-
+    workers: dict[str, Any] = {}
+    if loader.num_workers:
+        workers = {
+            "prefetch_factor": loader.prefetch_factor,
+            "persistent_workers": loader.persistent_workers,
+            "multiprocessing_context": loader.multiprocessing_context,
+            "worker_init_fn": loader.worker_init_fn,
+            "timeout": loader.timeout,
+        }
     return DataLoader(
         _Indexed(loader.dataset),
         batch_sampler=loader.batch_sampler,
-        collate_fn=collate_indexed,
+        collate_fn=_CollateIndexed(loader.collate_fn),
         num_workers=loader.num_workers,
         pin_memory=loader.pin_memory,
+        generator=loader.generator,
+        **workers,
     )

@@ -135,10 +135,9 @@ class Gaussian(Likelihood):
             )
         if not self.learned:
             return
-        same = (y == y[:1]).flatten(1).all(0) if y.dim() > 1 else (y == y[:1]).all().reshape(1)
-        each = self.raw.shape[1] > 1  # a noise shared by the outputs has something to learn from if any of them varies
-        if bool(same.any() if each else same.all()):
-            which = f"output {int(same.nonzero()[0])} of the targets is" if each else "the targets are"
+        same = self._columns(y == y[:1]).all(0)
+        if bool(same.any()):
+            which = f"output {int(same.nonzero()[0])} of the targets is" if len(same) > 1 else "the targets are"
             raise ValueError(
                 f"{which} constant, so the learned noise would shrink to zero: "
                 "check the target column, or give a fixed noise"
@@ -149,11 +148,7 @@ class Gaussian(Likelihood):
         """Set a learned noise to half the standard deviation of the targets, once."""
         if not self.learned or bool(self.initialised):
             return
-        outputs = self.raw.shape[1]
-        if outputs > 1 and (y.dim() < 2 or y.shape[-1] != outputs):
-            raise ValueError(f"the likelihood has {outputs} outputs, but the targets have shape {tuple(y.shape)}")
-        columns = y.detach().cpu().double().reshape(-1, outputs)
-        half = (0.5 * columns.std(0, correction=0)).clamp_min(1e-6)
+        half = (0.5 * self._columns(y).cpu().double().std(0, correction=0)).clamp_min(1e-6)
         self.raw.copy_(half + torch.log(-torch.expm1(-half)))
         self.initialised.fill_(True)
 
@@ -166,6 +161,13 @@ class Gaussian(Likelihood):
             return {"noise": values}
         # the shortest decimal of a float32: 0.1, not 0.10000000149
         return {"noise": float(str(values.cpu().numpy()[0])) if values.dtype == torch.float32 else float(values)}
+
+    def _columns(self, y: Tensor) -> Tensor:
+        # one column for each learned noise
+        outputs = self.raw.shape[1]
+        if outputs > 1 and (y.dim() < 2 or y.shape[-1] != outputs):
+            raise ValueError(f"the likelihood has {outputs} outputs, but the targets have shape {tuple(y.shape)}")
+        return y.reshape(-1, outputs)
 
     def _noise_like(self, output: Tensor, noise: Tensor) -> Tensor:
         rows, outputs = noise.shape

@@ -218,7 +218,7 @@ class Anchored(Posterior):
         device = index.device
         member = torch.arange(members, device=device).reshape(-1, 1, 1)
         output = torch.arange(outputs, device=device)
-        key = _mix(_mix(self.seed.to(device) + member) + index.reshape(1, rows, 1))
+        key = _mix(_mix(_mix(self.seed.to(device)) + member) + index.reshape(1, rows, 1))
         return _normal_from_bits(_mix(key + output), _mix(key + output + 0x5851F42D4C957F2D)).reshape(shape)
 
 

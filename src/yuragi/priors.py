@@ -72,7 +72,7 @@ class Normal(nn.Module):
     def squared_distance(self, means: Sequence[Tensor], anchors: Sequence[Tensor]) -> Tensor:
         """Σ (w − a)² / (2 s²) over all weights, [K]: the regulariser of an anchored posterior."""
         sums = [
-            (mean - anchor).square().flatten(1).sum(1, dtype=self.scale.dtype)
+            (mean - anchor).square().reshape(len(mean), -1).sum(1, dtype=self.scale.dtype)
             for mean, anchor in zip(means, anchors, strict=True)
         ]
         return (torch.stack(sums, 1) / (2 * self.scale.square())).sum(1)
