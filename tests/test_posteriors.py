@@ -127,7 +127,7 @@ def test_anchored_starts_at_its_anchors_which_are_prior_draws() -> None:
         nn.Linear(50, 20), posterior=yu.posteriors.Anchored(), members=30, prior=yu.priors.Normal(0.5, 2.0), seed=0
     )
     assert float(bnn.kl().detach()) == 0
-    weights = bnn.q().mean[0]
+    weights = bnn.q().mean[0].detach()
     assert abs(float(weights.mean()) - 0.5) < 0.05
     assert abs(float(weights.std()) - 2.0) < 0.05
 

@@ -167,13 +167,15 @@ def to_tensors(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
             return leaf
         return leaf.to(device, dtype if leaf.is_floating_point() else None)
 
-    if isinstance(value, list) and value and isinstance(value[0], (int, float, list)):
+    if isinstance(value, list) and (not value or isinstance(value[0], (int, float, np.number, list))):
         value = np.asarray(value)
     return pytree.tree_map(convert, value)
 
 
 def take_rows(x: Any, index: Any) -> Any:
     """The rows `index` of every tensor in `x`; anything else in it (an option, None) stays as it is."""
+    if isinstance(x, Tensor):
+        return x[index]
     return pytree.tree_map(lambda leaf: leaf[index] if isinstance(leaf, Tensor) else leaf, x)
 
 
@@ -236,8 +238,9 @@ def _length_of(loader: DataLoader[Any]) -> int:
         raise ValueError(
             "the loader's dataset has no length, and the ELBO needs the number of data: give the dataset a __len__"
         ) from None
-    if isinstance(loader.sampler, SubsetRandomSampler):  # the usual way to hold rows out
-        rows = len(loader.sampler)
+    sampler = getattr(loader.batch_sampler, "sampler", loader.sampler)
+    if isinstance(sampler, SubsetRandomSampler):  # the usual way to hold rows out
+        rows = len(sampler)
     if not rows:
         raise ValueError("the data are empty")
     return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ _BATCH_SIZE = 1024
 _DRAWN = 2**24  # weights drawn and held at once, over all draws
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prediction(ABC):
     """What a Bayesian network says of N inputs: an equal-weight mixture of S draws."""
 
@@ -40,13 +41,19 @@ class Prediction(ABC):
         return self.samples.shape[1]
 
     def _target(self, y: Any) -> Tensor:
-        like = self.samples
-        target: Tensor = to_tensors(y, like.device, torch.float64)
+        target = to_tensors(y, self._exact_device, torch.float64)
+        if not isinstance(target, Tensor):
+            raise TypeError(f"y must be a tensor or array, got {type(y).__name__}")
         check_finite("y", target)
         return target
 
+    @property
+    def _exact_device(self) -> torch.device:
+        # Apple's accelerator has no float64, in which everything is scored
+        return torch.device("cpu") if self.samples.device.type == "mps" else self.samples.device
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class RegressionPrediction(Prediction):
     """A mixture of Gaussians N(f_s(x), noise_s²), s = 1…S, for each of N inputs.
 
@@ -86,7 +93,7 @@ class RegressionPrediction(Prediction):
 
     def quantile(self, level: float) -> Tensor:
         """The value that y stays below with probability `level`, [N, *out]."""
-        return metrics.gaussian_mixture_quantile(self.samples, self._noise, level).to(self.samples.dtype)
+        return metrics.gaussian_mixture_quantile(self.samples, self._noise, level).to(self.samples)
 
     def interval(self, level: float = 0.9) -> tuple[Tensor, Tensor]:
         """Lower and upper end of the central interval that holds y with probability `level`, each [N, *out]."""
@@ -104,6 +111,8 @@ class RegressionPrediction(Prediction):
 
     def rescaled(self, loc: float | Tensor, scale: float | Tensor) -> RegressionPrediction:
         """The prediction of loc + scale·y, scale > 0: back to the units in which a standardised target was measured."""
+        if not bool((torch.as_tensor(scale) > 0).all()):
+            raise ValueError(f"scale must be positive, got {scale}")
         return replace(self, samples=self.samples * scale + loc, noise=self._noise * scale)
 
     @property
@@ -111,7 +120,7 @@ class RegressionPrediction(Prediction):
         return self.noise.expand_as(self.samples)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ClassificationPrediction(Prediction):
     """A mixture of class probabilities softmax(f_s(x)), s = 1…S, for each of N inputs; `samples` are logits.
 
@@ -155,7 +164,9 @@ class ClassificationPrediction(Prediction):
 
     def log_prob(self, y: Any) -> Tensor:
         """log probability of the labels `y`, int64 [N, *positions]: [N], nats, summed over positions within a draw."""
-        labels: Tensor = to_tensors(y, self.samples.device, torch.float64)
+        labels = to_tensors(y, self._exact_device, torch.float64)
+        if not isinstance(labels, Tensor):
+            raise TypeError(f"y must be a tensor or array of labels, got {type(y).__name__}")
         if labels.is_floating_point() or labels.shape != self.probs.shape[:-1]:
             raise ValueError(
                 f"labels must be integers of shape {tuple(self.probs.shape[:-1])}, got {labels.dtype} {tuple(labels.shape)}"
@@ -163,10 +174,10 @@ class ClassificationPrediction(Prediction):
         classes = self.probs.shape[-1]
         if labels.numel() and not (0 <= int(labels.min()) and int(labels.max()) < classes):
             raise ValueError(f"labels must lie in 0…{classes - 1}, got {int(labels.min())}…{int(labels.max())}")
-        logits = self.samples.double().movedim(2, -1)
+        logits = self.samples.to(self._exact_device).double().movedim(2, -1)
         index = labels.long().expand(len(logits), *labels.shape).unsqueeze(-1)
         chosen = logits.log_softmax(-1).gather(-1, index).flatten(2).sum(2)
-        return chosen.logsumexp(0) - torch.log(torch.tensor(float(len(logits)), device=chosen.device))
+        return chosen.logsumexp(0) - math.log(len(logits))
 
 
 def predict(
@@ -174,7 +185,7 @@ def predict(
 ) -> RegressionPrediction | ClassificationPrediction:
     """Predict with uncertainty, from draws that each use the same weights for every row: a draw is a smooth function.
 
-    Runs in evaluation mode and restores the mode of every submodule; the caller's global random state is left alone.
+    Runs in evaluation mode and restores the mode of every submodule; with a seed, the global random state is left alone.
     The result does not depend on how the rows are batched, and several threads may predict at once.
 
     Args:
@@ -189,7 +200,8 @@ def predict(
         A `RegressionPrediction` for a Gaussian likelihood, a `ClassificationPrediction` for a categorical one.
 
     Raises:
-        ValueError: no samples, no rows, or an input that is NaN or infinite.
+        ValueError: no samples, no rows, an input that is NaN or infinite, or a network whose output has other rows.
+        TypeError: the input holds no tensor, or the likelihood has no `Prediction`.
 
     Example:
         >>> import yuragi as yu
@@ -219,21 +231,23 @@ def predict(
             parts = []
             for index in torch.arange(rows, device=like.device).split(batch_size or _BATCH_SIZE):
                 args, kwargs = as_arguments(x if len(index) == rows else take_rows(x, index))
-                parts.append(bnn.select_output(bnn.run_draws(weights, members, args, kwargs)))
+                part = bnn.select_output(bnn.run_draws(weights, members, args, kwargs))
+                if part.dim() < 2 or part.shape[1] != len(index):
+                    raise ValueError(
+                        f"the network returned {tuple(part.shape[1:])} for {len(index)} rows: the first axis must be the rows"
+                    )
+                parts.append(part)
             outputs.append(torch.cat(parts, 1))
         output = torch.cat(outputs)
-        if output.dim() < 2 or output.shape[1] != rows:
-            raise ValueError(
-                f"the network returned {tuple(output.shape[1:])} for {rows} rows: the first axis must be the rows"
-            )
         return _prediction(output, bnn.likelihood.distribution(output, torch.tensor(member, device=like.device)))
 
 
 def _prediction(output: Tensor, distribution: Distribution) -> RegressionPrediction | ClassificationPrediction:
     if isinstance(distribution, Normal):
         return RegressionPrediction(output, distribution.scale)
-    assert isinstance(distribution, Categorical)
-    return ClassificationPrediction(output)
+    if isinstance(distribution, Categorical):
+        return ClassificationPrediction(output)
+    raise TypeError(f"there is no Prediction for a likelihood whose distribution is {type(distribution).__name__}")
 
 
 _evaluation_lock = threading.Lock()

@@ -1,0 +1,289 @@
+"""Every form of training data gives the same minibatches; what cannot be used is refused by name."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, SubsetRandomSampler, TensorDataset
+
+from yuragi.data import Batch, Batches, InMemory, Loaded, batches, check_finite, count_rows, take_rows, to_tensors
+
+N = 10
+X, Y = torch.arange(3.0 * N).reshape(N, 3), torch.arange(float(N)).reshape(N, 1)
+CPU = torch.device("cpu")
+
+
+def make(data: Any, batch_size: int = 4, weight: Any = None, indexed: bool = False, seed: int | None = 0) -> Batches:
+    return batches(
+        data,
+        batch_size=batch_size,
+        sample_weight=weight,
+        indexed=indexed,
+        generator=None if seed is None else torch.Generator().manual_seed(seed),
+        device=CPU,
+        dtype=torch.float32,
+    )
+
+
+class Rows(Dataset[Any]):
+    """A data set of one's own, in Python numbers and float64 arrays."""
+
+    def __len__(self) -> int:
+        return N
+
+    def __getitem__(self, index: int) -> tuple[Any, float]:
+        if not 0 <= index < N:
+            raise IndexError(index)
+        return X[index].double().numpy(), float(index)
+
+
+class Stream(IterableDataset[Any]):
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return iter(zip(X, Y, strict=True))
+
+
+class CountedStream(Stream):
+    def __len__(self) -> int:
+        return N
+
+
+FORMS: dict[str, Any] = {
+    "tensors": (X, Y),
+    "list of two": [X, Y],
+    "arrays": (X.double().numpy(), Y.numpy()),
+    "half-precision array": (X.numpy().astype(np.float16), Y),
+    "fortran order and negative strides": (np.asfortranarray(X.numpy()), Y.numpy()[::-1].copy()[::-1]),
+    "lists": (X.tolist(), Y.tolist()),
+    "frames": (pd.DataFrame(X.numpy()), pd.DataFrame(Y.numpy())),
+    "frame and column": (pd.DataFrame(X.double().numpy()), pd.Series(Y.flatten().numpy())),
+    "data set": TensorDataset(X, Y),
+    "data set of one's own": Rows(),
+    "subset": Subset(TensorDataset(torch.cat([X, X]), torch.cat([Y, Y])), list(range(N))),
+    "loader": DataLoader(TensorDataset(X, Y), batch_size=4, shuffle=True),
+    "loader in order": DataLoader(Rows(), batch_size=4),
+}
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_gives_every_row_once_with_its_target_and_index(form: str, indexed: bool) -> None:
+    source = make(FORMS[form], indexed=indexed)
+    assert (source.num_data, source.steps) == (N, 3)
+    for _ in range(2):
+        epoch = list(source)
+        assert [len(batch.y) for batch in epoch] == [4, 4, 2]  # the last one is uneven
+        seen = []
+        for batch in epoch:
+            assert batch.x.dtype == batch.y.dtype == torch.float32
+            rows = batch.y.flatten().long()
+            torch.testing.assert_close(batch.x, X[rows])
+            if indexed or isinstance(source, InMemory):
+                assert batch.index is not None
+                assert torch.equal(batch.index, rows)
+            else:
+                assert batch.index is None
+            seen += rows.tolist()
+        assert sorted(seen) == list(range(N))
+
+
+@pytest.mark.parametrize("form", ["tensors", "data set"])
+def test_the_order_is_new_each_epoch_and_follows_from_the_seed(form: str) -> None:
+    def order(source: Batches) -> list[float]:
+        return [float(y) for batch in source for y in batch.y]
+
+    source = make(FORMS[form])
+    first, second = order(source), order(source)
+    assert first != second
+    before = torch.get_rng_state()
+    assert first == order(make(FORMS[form])) != order(make(FORMS[form], seed=1))
+    if form == "tensors":  # a DataLoader takes a seed for its workers from the global state
+        assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_one_batch_holds_all_in_order() -> None:
+    (batch,) = make((X, Y), batch_size=100)
+    assert batch.x is X
+    assert batch.index is not None
+    assert torch.equal(batch.index, torch.arange(N))
+
+
+@pytest.mark.parametrize("structure", ["tuple", "dict", "nested"])
+def test_inputs_of_several_parts(structure: str) -> None:
+    ids = np.arange(N)
+    parts: dict[str, Any] = {
+        "tuple": (X.double().numpy(), ids),
+        "dict": {"x": X.double(), "ids": ids},
+        "nested": {"x": (X, X), "ids": ids, "option": None, "mode": "fast"},
+    }
+    source = make((parts[structure], Y))
+    for batch in source:
+        leaves = batch.x.values() if isinstance(batch.x, dict) else batch.x
+        first, second, *options = leaves
+        assert options in ([], [None, "fast"])
+        first = first[0] if isinstance(first, tuple) else first
+        assert first.dtype == torch.float32
+        assert second.dtype == torch.int64
+        torch.testing.assert_close(first, X[batch.index])
+        assert batch.index is not None
+        assert torch.equal(second, batch.index)
+
+
+def test_a_loader_of_dicts_keeps_its_collation() -> None:
+    def collate(items: list[tuple[Tensor, Tensor]]) -> tuple[dict[str, Tensor], Tensor]:
+        return {"twice": 2 * torch.stack([x for x, _ in items])}, torch.stack([y for _, y in items])
+
+    loader = DataLoader(TensorDataset(X, Y), batch_size=3, shuffle=True, drop_last=True, collate_fn=collate)
+    source = make(loader, indexed=True)
+    assert (source.num_data, source.steps) == (N, 3)
+    for batch in source:
+        assert batch.index is not None
+        torch.testing.assert_close(batch.x["twice"], 2 * X[batch.index])
+
+
+@pytest.mark.parametrize("context", ["fork", "spawn"])
+@pytest.mark.slow
+def test_worker_processes(context: str) -> None:
+    loader = DataLoader(TensorDataset(X, Y), batch_size=4, num_workers=1, multiprocessing_context=context)
+    rows = torch.cat([batch.index for batch in make(loader, indexed=True) if batch.index is not None])
+    assert torch.equal(rows, torch.arange(N))
+
+
+def test_a_sampler_of_held_in_rows_counts_only_those() -> None:
+    loader = DataLoader(TensorDataset(X, Y), batch_size=4, sampler=SubsetRandomSampler([1, 5, 7, 8, 9]))
+    source = make(loader, indexed=True)
+    assert (source.num_data, source.steps) == (5, 2)
+    rows = torch.cat([batch.index for batch in source if batch.index is not None])
+    assert sorted(rows.tolist()) == [1, 5, 7, 8, 9]
+
+
+@pytest.mark.parametrize("weight", [np.linspace(0, 1, N), torch.arange(N), list(range(N)), pd.Series(range(N))])
+def test_sample_weights_follow_their_rows(weight: Any) -> None:
+    for batch in make((X, Y), weight=weight):
+        assert batch.weight is not None
+        torch.testing.assert_close(batch.weight.double(), torch.tensor(np.asarray(weight))[batch.index].double())
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (torch.ones(N, 1), r"sample_weight has shape \(10, 1\), but there are 10 rows"),
+        (torch.ones(N - 1), r"shape \(9,\)"),
+        (-torch.ones(N), "must not be negative"),
+        (torch.zeros(N), "not all zero"),
+        (torch.full((N,), math.nan), "sample_weight holds 10 values that are NaN"),
+    ],
+)
+def test_bad_sample_weights(weight: Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make((X, Y), weight=weight)
+
+
+def test_sample_weights_that_are_no_numbers_or_have_no_rows() -> None:
+    with pytest.raises(TypeError, match="sample_weight must be a tensor or array, got str"):
+        make((X, Y), weight="balanced")
+    with pytest.raises(ValueError, match="needs data in memory"):
+        make(TensorDataset(X, Y), weight=torch.ones(N))
+
+
+def spoiled(values: Tensor, *where: int, value: float = math.nan) -> Tensor:
+    values = values.clone()
+    values[where] = value
+    return values
+
+
+BAD_VALUES = [
+    ((spoiled(X, 7, 1), Y), r"x holds 1 values that are NaN or infinite, the first at \[7, 1\]"),
+    ((spoiled(X, 7, 1, value=math.inf), Y), r"^x holds 1 .* \[7, 1\]"),
+    ((X, spoiled(Y, 4, 0, value=-math.inf)), r"^y holds 1 .* \[4, 0\]"),
+    (({"a": X, "b": spoiled(X, 2)}, Y), r"^x holds 3 .* \[2, 0\]"),
+    ((X.double() * 1e300, Y), "^x holds .* infinite"),  # infinite in the network's own float32
+]
+
+
+@pytest.mark.parametrize(("data", "message"), BAD_VALUES)
+def test_nan_and_infinite_values_are_refused_and_located(data: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(data)
+
+
+@pytest.mark.parametrize("form", [TensorDataset, lambda x, y: DataLoader(TensorDataset(x, y))])
+def test_nan_in_a_batch_of_a_loader(form: Any) -> None:
+    for data, message in (((spoiled(X, 7, 1), Y), "x of a batch holds 1"), ((X, spoiled(Y, 4)), "y of a batch holds 1")):
+        with pytest.raises(ValueError, match=message):
+            list(make(form(*data)))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ((X, Y[1:]), r"x has 10 rows, but y has shape \(9, 1\)"),
+        ((X, torch.tensor(1.0)), r"x has 10 rows, but y has shape \(\)"),
+        (((X, X[1:]), Y), r"different numbers of rows: \[9, 10\]"),
+        ((X[:0], Y[:0]), "the data are empty"),
+        (([], []), "the data are empty"),
+        (TensorDataset(X[:0], Y[:0]), "the data are empty"),
+        (DataLoader(TensorDataset(X[:0], Y[:0])), "the data are empty"),
+        (DataLoader(Stream()), "no length, .* give the dataset a __len__"),
+    ],
+)
+def test_data_that_are_empty_or_do_not_match(data: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (X, "must be a pair .* got Tensor"),
+        ((X, Y, Y), "got tuple"),
+        ("file.csv", "got str"),
+        (Stream(), "Stream is an IterableDataset"),
+        (CountedStream(), "CountedStream is an IterableDataset"),
+        ((None, Y), "x must be a tensor or array.* got NoneType"),
+        ((X, None), "targets must be a tensor or array, got NoneType"),
+        ((X, (Y, Y)), "targets must be a tensor or array, got tuple"),
+        ((np.array([["a"]] * N), Y), "array of dtype <U1"),
+        ((pd.DataFrame({"a": ["x"] * N}), Y), "as numbers"),
+    ],
+)
+def test_data_of_another_kind(data: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        make(data)
+
+
+@pytest.mark.parametrize(("item", "message"), [((X, Y, Y), "got list of length 3"), ((X,), "of length 1")])
+def test_items_that_are_no_pairs(item: tuple[Tensor, ...], message: str) -> None:
+    with pytest.raises(TypeError, match=f"must yield pairs .*{message}"):
+        list(make(TensorDataset(*item)))
+
+
+@pytest.mark.parametrize(
+    "loader", [DataLoader(CountedStream(), batch_size=4), DataLoader(TensorDataset(X, Y), batch_size=None)]
+)
+def test_loaders_without_indices(loader: DataLoader[Any]) -> None:
+    with pytest.raises(ValueError, match="needs to know which data a batch holds"):
+        make(loader, indexed=True)
+
+
+def test_a_counted_stream_can_be_loaded() -> None:
+    source = make(DataLoader(CountedStream(), batch_size=4))
+    assert isinstance(source, Loaded)
+    assert torch.equal(torch.cat([batch.x for batch in source]), X)
+
+
+def test_batch_size_must_be_positive() -> None:
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        make((X, Y), batch_size=0)
+
+
+def test_small_helpers() -> None:
+    assert count_rows({"a": X, "b": None}) == N
+    assert torch.equal(take_rows({"a": X}, torch.tensor([2]))["a"], X[2:3])
+    check_finite("x", (X, torch.arange(3), None))
+    assert to_tensors(torch.ones(2, dtype=torch.float64), CPU, torch.bfloat16).dtype == torch.bfloat16
+    assert isinstance(next(iter(make((X, Y)))), Batch)
