@@ -26,8 +26,8 @@ def exact_posterior(x: Tensor, y: Tensor, noise: float, scale: float) -> tuple[T
     return torch.linalg.solve(precision, design.T @ y.double()[:, 0] / noise**2), precision
 
 
-# all rows of a flipout pass share |ΔW|, so its spreads still jitter by some percent when a fit ends: average 16 of them
-@pytest.mark.parametrize(("estimator", "members", "epochs"), [("local", 1, 6000), ("flipout", 16, 3000)])
+# all rows of a flipout pass share |ΔW|, so its spreads still jitter by some percent when a fit ends: average 40 of them
+@pytest.mark.parametrize(("estimator", "members", "epochs"), [("local", 1, 6000), ("flipout", 40, 4000)])
 def test_mean_field_reaches_the_exact_means_and_precisions(estimator: str, members: int, epochs: int) -> None:
     x, y = regression_problem(rows=400)
     mean, precision = exact_posterior(x, y, NOISE, scale=2.0)
@@ -39,7 +39,7 @@ def test_mean_field_reaches_the_exact_means_and_precisions(estimator: str, membe
         members=members,
         estimator=estimator,  # type: ignore[arg-type]
     )
-    yu.fit(bnn, (x, y), epochs=epochs, batch_size=400, lr=0.003, seed=0)
+    yu.fit(bnn, (x, y), epochs=epochs, batch_size=400, lr=0.003 if members == 1 else 0.006, seed=0)
     q = bnn.q()
     assert q.scales is not None
     got_mean = torch.cat([part.detach().flatten(1) for part in q.mean], 1).double().mean(0)

@@ -78,7 +78,9 @@ class Bayesian(nn.Module):
         self.left_out = left_out
         self._shared: dict[int, str] = {}  # weights found to need one draw a pass, and why
         self.explored = False
-        self._vectorised = True
+        # whether vmap can run the network: not for every operation, and in training not for running statistics
+        self._vectorised_passes = True
+        self._vectorised_draws = True
         self.means = nn.ParameterDict()
         self.member_buffers = nn.Module()
 
@@ -145,15 +147,19 @@ class Bayesian(nn.Module):
     ) -> Any:
         """One stochastic pass of every member with weights from `q`."""
         stacks, per_example = self._noised(q, generator)
-        before = self._buffer_values() if per_example and not self.explored else None
+        first = per_example and not self.explored
+        before = self._buffer_values() if first else None
+        state = generator.get_state() if first and generator is not None else None
         while True:
+            if state is not None and generator is not None:
+                generator.set_state(state)  # a pass that is run again must not depend on the attempt before
             try:
                 result = self._attempt(stacks, args, kwargs, generator, per_example)
             except NeedsSharedDraw:
                 self._restore_buffers(before)
                 continue
             except NeedsLoop:
-                self._vectorised = False
+                self._vectorised_passes = False
                 continue
             self.explored = True
             return result
@@ -169,7 +175,7 @@ class Bayesian(nn.Module):
             len(weight.shape) > 2 for weight in self.weights
         )
         while True:
-            vectorised = self._vectorised and small and len(weights[0]) > 1
+            vectorised = self._vectorised_draws and small and len(weights[0]) > 1
             try:
                 return passes.run_stacked(
                     lambda row, stacked=vectorised: self._run_member(row, args, kwargs, None, stacked, False),
@@ -177,7 +183,7 @@ class Bayesian(nn.Module):
                     vectorised,
                 )
             except NeedsLoop:
-                self._vectorised = False
+                self._vectorised_draws = False
 
     def explore(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Run once and forget the result, to find out where a per-example estimator gives way to one draw."""
@@ -221,9 +227,9 @@ class Bayesian(nn.Module):
             return self._run_member(_only_row(stacks), args, kwargs, generator, False, per_example)
         stacks = stacks | {"buffers": self._stacked_buffers()}
         return passes.run_stacked(
-            lambda row: self._run_member(row, args, kwargs, generator, self._vectorised, per_example),
+            lambda row: self._run_member(row, args, kwargs, generator, self._vectorised_passes, per_example),
             stacks,
-            self._vectorised,
+            self._vectorised_passes,
         )
 
     def _run_member(

@@ -5,10 +5,12 @@ The file holds the state of a `Bayesian` network and how it was made Bayesian; t
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +61,9 @@ def save(bnn: Bayesian, path: str | os.PathLike[str], extra: Mapping[str, Any] |
         extra: anything that JSON can hold, kept beside the network.
 
     Raises:
-        ValueError: a prior, posterior or likelihood that the library does not know.
+        ValueError: a prior, posterior or likelihood that the library does not know, or a state that is not tensors.
+        TypeError: `extra` holds something that JSON cannot.
+        OSError: the file cannot be written there.
 
     Example:
         >>> import tempfile, yuragi as yu
@@ -77,9 +81,14 @@ def save(bnn: Bayesian, path: str | os.PathLike[str], extra: Mapping[str, Any] |
         "members": bnn.members,
         "weights": bnn.weight_names,
         "output": None if callable(bnn.output) else bnn.output,
+        "output_is_function": callable(bnn.output),
     }
-    # cloned: safetensors refuses tensors that share memory, as tied weights do
-    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in bnn.state_dict().items()}
+    state = {}
+    for name, tensor in bnn.state_dict().items():
+        if not isinstance(tensor, Tensor):
+            raise ValueError(f"cannot save '{name}', which is a {type(tensor).__name__} and not a tensor; use state_dict()")
+        # cloned: safetensors refuses tensors that share memory, as tied weights do
+        state[name] = tensor.detach().cpu().contiguous().clone()
     contents = json.dumps({"version": _VERSION, "settings": settings, "extra": dict(extra or {})})
     data = safetensors.torch.save(state, {"yuragi": contents, "sha256": _NO_DIGEST.decode()})
     start, end = _digest_span(data)
@@ -92,46 +101,44 @@ def load(path: str | os.PathLike[str], net: nn.Module, output: Any = None) -> Ba
 
     Args:
         path: a file that `save` wrote.
-        net: a network of the same architecture; its weights are overwritten.
+        net: a network of the same architecture; its weights are overwritten, and take the precision of the file.
         output: as for `bayesianize`; needed again if it was a function.
 
     Returns:
-        The `Bayesian` network, on the device of `net`, in training mode as `net` is; predictions are bit-identical.
+        The `Bayesian` network, on the device of `net`; predictions are bit-identical on the same kind of device.
 
     Raises:
-        FileError: the file is damaged, of another kind or a newer version, or `net` has another architecture.
-        FileNotFoundError: there is no such file.
+        FileError: the file is damaged, of another kind or a newer version, or `net` has another architecture; `net` is
+            left as it was.
+        ValueError: `output` is needed.
+        OSError: the file cannot be read, or there is none.
     """
+    if isinstance(net, Bayesian):
+        raise TypeError("load takes the deterministic network, got a Bayesian one: give it bnn.module")
     contents = read(path)
     settings, state = contents.settings, contents.state
+    if output is None and settings["output_is_function"]:
+        raise ValueError(f"a function picks the output of the network in {path}, and no file holds it: give load(..., output=)")
+    prefix = "module."
+    held = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    _check_same(path, net, net.state_dict(), held)
+    parts = {part: _restore(path, settings[part]) for part in ("likelihood", "prior", "posterior")}
     names = set(settings["weights"])
-    own = dict(net.named_parameters())
-    missing = sorted(names - own.keys())
-    if missing:
-        raise FileError(f"{path} holds a network of another architecture: {type(net).__name__} has no '{missing[0]}'")
     for name in names:
-        own[name].requires_grad_(True)  # a template of several members is frozen
+        net.get_parameter(name).requires_grad_(True)  # a template of several members is frozen
     bnn = bayesianize(
         net,
-        likelihood=_restore(settings["likelihood"]),
-        prior=_restore(settings["prior"]),
-        posterior=_restore(settings["posterior"]),
+        **parts,
         estimator=settings["estimator"],
         members=settings["members"],
         where=lambda name, _: name in names,
         output=settings["output"] if output is None else output,
         seed=0,
     )
-    expected = bnn.state_dict()
-    for name in sorted(expected.keys() | state.keys()):
-        if name not in state or name not in expected:
-            where = "the network" if name not in expected else "the file"
-            raise FileError(f"{path} holds a network of another architecture: {where} has no '{name}'")
-        if expected[name].shape != state[name].shape:
-            raise FileError(
-                f"{path} holds a network of another architecture: '{name}' has shape {tuple(state[name].shape)} there "
-                f"and {tuple(expected[name].shape)} in {type(net).__name__}"
-            )
+    _check_same(path, bnn, bnn.state_dict(), state)
+    for name, tensor in [*bnn.named_parameters(), *bnn.named_buffers()]:
+        if name in state:  # a buffer may be one that is not kept
+            tensor.data = tensor.data.to(state[name].dtype)
     bnn.load_state_dict(state)
     return bnn
 
@@ -141,7 +148,7 @@ def read(path: str | os.PathLike[str]) -> Contents:
 
     Raises:
         FileError: the file is damaged, of another kind, or of a newer version.
-        FileNotFoundError: there is no such file.
+        OSError: the file cannot be read, or there is none.
     """
     data = Path(path).read_bytes()
     metadata = _metadata(path, data)
@@ -158,7 +165,9 @@ def read(path: str | os.PathLike[str]) -> Contents:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "no such folder", str(path.parent))
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
         with open(temporary, "wb") as file:
             file.write(data)
@@ -192,6 +201,19 @@ def _digest_span(data: bytes) -> tuple[int, int]:
     return found.span(1)
 
 
+def _check_same(
+    path: str | os.PathLike[str], net: nn.Module, own: Mapping[str, Tensor], held: Mapping[str, Tensor]
+) -> None:
+    another, kind = f"{path} holds a network of another architecture", type(net).__name__
+    for name in [*(name for name in own if name not in held), *(name for name in held if name not in own)]:
+        raise FileError(f"{another}: {'the file' if name in own else kind} has no '{name}'")
+    for name, tensor in own.items():
+        if tensor.shape != held[name].shape:
+            raise FileError(
+                f"{another}: '{name}' has shape {tuple(held[name].shape)} there and {tuple(tensor.shape)} in {kind}"
+            )
+
+
 def _describe(part: nn.Module) -> dict[str, Any]:
     kind = type(part).__name__
     if _KINDS.get(kind) is not type(part):
@@ -203,7 +225,9 @@ def _describe(part: nn.Module) -> dict[str, Any]:
     }
 
 
-def _restore(described: dict[str, Any]) -> Any:
+def _restore(path: str | os.PathLike[str], described: dict[str, Any]) -> Any:
+    if described["kind"] not in _KINDS:
+        raise FileError(f"{path} holds a {described['kind']}, which this yuragi does not know: upgrade yuragi")
     arguments = {
         name: torch.tensor(value, dtype=torch.float64) if isinstance(value, list) else value
         for name, value in described["arguments"].items()
