@@ -139,7 +139,7 @@ def test_every_spread_has_a_gradient_with_members(name: str, estimator: Estimato
             assert parameter.grad is not None
             assert torch.isfinite(parameter.grad).all()
     rho = bnn.posterior.rho.grad  # type: ignore[union-attr]
-    used = 0.4 if x.dtype == torch.int64 else 0.95  # only some rows of an embedding are looked up
+    used = 0.4 if x.dtype == torch.int64 else 0.85  # rows not looked up, units that are dead
     assert (rho != 0).float().mean() >= used  # type: ignore[operator]
 
 

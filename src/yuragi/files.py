@@ -205,7 +205,7 @@ def _check_same(
     path: str | os.PathLike[str], net: nn.Module, own: Mapping[str, Tensor], held: Mapping[str, Tensor]
 ) -> None:
     another, kind = f"{path} holds a network of another architecture", type(net).__name__
-    for name in [*(name for name in own if name not in held), *(name for name in held if name not in own)]:
+    for name in [*(name for name in own if name not in held), *sorted(held.keys() - own.keys())]:
         raise FileError(f"{another}: {'the file' if name in own else kind} has no '{name}'")
     for name, tensor in own.items():
         if tensor.shape != held[name].shape:
@@ -221,7 +221,10 @@ def _describe(part: nn.Module) -> dict[str, Any]:
     arguments = part.arguments()  # type: ignore[operator]
     return {
         "kind": kind,
-        "arguments": {name: v.tolist() if isinstance(v, Tensor) else v for name, v in arguments.items()},
+        "arguments": {
+            name: {"tensor": v.tolist(), "dtype": str(v.dtype)} if isinstance(v, Tensor) else v
+            for name, v in arguments.items()
+        },
     }
 
 
@@ -229,7 +232,9 @@ def _restore(path: str | os.PathLike[str], described: dict[str, Any]) -> Any:
     if described["kind"] not in _KINDS:
         raise FileError(f"{path} holds a {described['kind']}, which this yuragi does not know: upgrade yuragi")
     arguments = {
-        name: torch.tensor(value, dtype=torch.float64) if isinstance(value, list) else value
+        name: torch.tensor(value["tensor"], dtype=getattr(torch, value["dtype"].removeprefix("torch.")))
+        if isinstance(value, dict)
+        else value
         for name, value in described["arguments"].items()
     }
     return _KINDS[described["kind"]](**arguments)
