@@ -1,22 +1,16 @@
-"""`save` and `load`: bit-identical predictions, and one clear error for everything that is not such a file."""
+"""`save` and `load`: bit-identical predictions, and one clear error for another architecture."""
 
 import copy
-import json
-import os
-import pickle
-import struct
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 import yuragi as yu
-from yuragi.files import FileError, read, write_atomically
+from yuragi.files import FileError, read
 
 X = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
 Y = torch.randn(6, 1, generator=torch.Generator().manual_seed(1))
@@ -48,10 +42,6 @@ class Answer(nn.Module):
 
 def normed() -> nn.Module:
     return nn.Sequential(nn.Linear(3, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 1))
-
-
-def double(bnn: yu.Bayesian) -> None:
-    bnn.double()
 
 
 CASES: dict[str, tuple[Callable[[], nn.Module], dict[str, Any]]] = {
@@ -119,9 +109,10 @@ def same_predictions(one: yu.Bayesian, other: yu.Bayesian) -> None:
 def test_a_round_trip_gives_bit_identical_predictions(name: str, tmp_path: Path) -> None:
     bnn, path = trained(name), tmp_path / "net.yuragi"
     yu.save(bnn, path)
+    net = CASES[name][0]()
     before = torch.get_rng_state()
-    other = yu.load(path, CASES[name][0]())
-    # the fresh network above draws its weights; loading draws nothing that is seen outside
+    other = yu.load(path, net)
+    assert torch.equal(torch.get_rng_state(), before)
     assert other.weight_names == bnn.weight_names
     same_predictions(bnn, other)
     assert torch.equal(bnn.kl(), other.kl())
@@ -132,7 +123,6 @@ def test_a_round_trip_gives_bit_identical_predictions(name: str, tmp_path: Path)
     assert repr(other.likelihood) == repr(bnn.likelihood)
     assert (other.estimator, other.members) == (bnn.estimator, bnn.members)
     assert [p.requires_grad for p in other.parameters()] == [p.requires_grad for p in bnn.parameters()]
-    assert before.shape == torch.get_rng_state().shape
     yu.save(other, tmp_path / "again.yuragi")
     same_predictions(bnn, yu.load(tmp_path / "again.yuragi", CASES[name][0]()))
 
@@ -173,7 +163,9 @@ def test_categorical(tmp_path: Path) -> None:
     assert torch.equal(prediction.samples, yu.predict(bnn, X).samples)
 
 
-@pytest.mark.parametrize(("name", "other"), [("mean field", "anchored"), ("anchored", "mean field"), ("anchored", "anchored")])
+@pytest.mark.parametrize(
+    ("name", "other"), [("mean field", "anchored"), ("anchored", "mean field"), ("anchored", "anchored")]
+)
 def test_a_network_that_is_bayesian_already_may_be_loaded_into_anew(name: str, other: str, tmp_path: Path) -> None:
     bnn = trained(name)
     yu.save(bnn, tmp_path / "net")
@@ -227,7 +219,10 @@ def test_an_output_function_must_be_given_again(tmp_path: Path) -> None:
         (nn.Sequential(nn.Linear(3, 4)), "Sequential has no '2.bias'"),
         (nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1, bias=False)), "Sequential has no '2.bias'"),
         (nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1)), "the file has no '1.weight'"),
-        (nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 1)), r"'0.weight' has shape \(4, 3\) there and \(5, 3\)"),
+        (
+            nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 1)),
+            r"'0.weight' has shape \(4, 3\) there and \(5, 3\)",
+        ),
     ],
 )
 @pytest.mark.parametrize("name", ["mean field", "mean field, members", "anchored, one"])
@@ -242,138 +237,3 @@ def test_another_architecture_is_refused_and_left_as_it_was(
     for key, value in net.state_dict().items():
         assert torch.equal(value, before[key])
     assert not any(parameter.requires_grad for parameter in net.parameters())
-
-
-# -- damage
-
-
-@pytest.mark.parametrize("name", ["mean field", "anchored"])
-def test_every_truncation_is_noticed(name: str, tmp_path: Path) -> None:
-    path = tmp_path / "net.yuragi"
-    yu.save(made(name), path, extra={"note": "x" * 50})
-    data = path.read_bytes()
-    header = 8 + int.from_bytes(data[:8], "little")
-    for length in {0, 1, 7, 8, 9, 20, header - 1, header, header + 1, len(data) - 1, *range(0, len(data), 97)}:
-        path.write_bytes(data[:length])
-        with pytest.raises(FileError, match=r"net\.yuragi is"):
-            read(path)
-    path.write_bytes(data + b"\0")
-    with pytest.raises(FileError, match="damaged"):
-        read(path)
-
-
-@pytest.mark.parametrize("bit", [0, 5, 7])
-def test_every_flipped_bit_is_noticed(bit: int, tmp_path: Path) -> None:
-    path = tmp_path / "net.yuragi"
-    yu.save(made(), path)
-    data = bytearray(path.read_bytes())
-    header = 8 + int.from_bytes(data[:8], "little")
-    for position in [*range(header), *range(header, len(data), 3)]:
-        data[position] ^= 1 << bit
-        path.write_bytes(data)
-        with pytest.raises(FileError, match=r"net\.yuragi is"):
-            read(path)
-        data[position] ^= 1 << bit
-    path.write_bytes(data)
-    read(path)
-
-
-OTHER_KINDS = {
-    "empty": b"",
-    "text": b"x,y\n1,2\n" * 100,
-    "JSON": b'{"yuragi": "no"}' * 10,
-    "pickle": pickle.dumps({"weight": [1.0] * 100}),
-    "safetensors": safetensors.torch.save({"weight": torch.zeros(3)}),
-    "safetensors with metadata": safetensors.torch.save({"weight": torch.zeros(3)}, {"format": "pt"}),
-    "safetensors that claims to be one": safetensors.torch.save({"weight": torch.zeros(3)}, {"yuragi": "{}"}),
-    "PNG": b"\x89PNG\r\n\x1a\n" + bytes(200),
-    "zeros": bytes(1000),
-    "a header that is a list": struct.pack("<Q", 2) + b"[]",
-}
-
-
-@pytest.mark.parametrize("kind", OTHER_KINDS)
-def test_files_of_another_kind(kind: str, tmp_path: Path) -> None:
-    path = tmp_path / "other.bin"
-    path.write_bytes(OTHER_KINDS[kind])
-    with pytest.raises(FileError, match=r"other\.bin is (not a file that yuragi\.save wrote|damaged)"):
-        yu.load(path, mlp())
-
-
-def test_a_torch_checkpoint(tmp_path: Path) -> None:
-    torch.save(mlp().state_dict(), tmp_path / "net.pt")
-    with pytest.raises(FileError, match="not a file that yuragi.save wrote"):
-        yu.load(tmp_path / "net.pt", mlp())
-
-
-def test_folders_and_missing_files_are_the_errors_of_the_system(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"absent\.yuragi"):
-        yu.load(tmp_path / "absent.yuragi", mlp())
-    with pytest.raises(OSError, match=tmp_path.name):
-        yu.load(tmp_path, mlp())
-    with pytest.raises(FileNotFoundError, match="no such folder: '.*nowhere'"):
-        yu.save(made(), tmp_path / "nowhere" / "net")
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    with pytest.raises(OSError, match="folder"):
-        yu.save(made(), folder)
-    assert [one.name for one in tmp_path.iterdir()] == ["folder"]
-
-
-def rewritten(path: Path, change: Callable[[dict[str, Any]], None], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Save a file whose contents another version of the library could have written, checksum and all."""
-    dumps = json.dumps
-
-    def changed(contents: dict[str, Any]) -> str:
-        change(contents)
-        return dumps(contents)
-
-    with monkeypatch.context() as patch:
-        patch.setattr("yuragi.files.json.dumps", changed)
-        yu.save(made(), path)
-
-
-def test_a_newer_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rewritten(tmp_path / "net", lambda contents: contents.update(version=2, settings={}), monkeypatch)
-    with pytest.raises(FileError, match="net is of file version 2, and this yuragi reads up to 1: upgrade yuragi"):
-        yu.load(tmp_path / "net", mlp())
-
-
-def test_a_posterior_of_a_later_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rewritten(tmp_path / "net", lambda c: c["settings"]["posterior"].update(kind="LowRank"), monkeypatch)
-    with pytest.raises(FileError, match="net holds a LowRank, which this yuragi does not know: upgrade yuragi"):
-        yu.load(tmp_path / "net", mlp())
-
-
-# -- writing
-
-
-@pytest.mark.parametrize("call", ["fsync", "replace"])
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
-    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "net.yuragi"
-    yu.save(made(), path)
-    before = path.read_bytes()
-
-    def fail(*_: object) -> None:
-        raise OSError("no space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, call, fail)
-        with pytest.raises(OSError, match="no space left"):
-            yu.save(made("anchored"), path)
-    assert path.read_bytes() == before
-    assert [one.name for one in tmp_path.iterdir()] == ["net.yuragi"]
-
-
-def test_threads_that_write_at_once_leave_one_whole_file(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    payloads = [bytes([i]) * 200_000 for i in range(6)]
-    threads = [threading.Thread(target=write_atomically, args=(path, payload)) for payload in payloads]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert path.read_bytes() in payloads
-    assert [one.name for one in tmp_path.iterdir()] == ["file"]

@@ -60,12 +60,19 @@ def test_tiny_noise_at_a_large_mean() -> None:
 
 @pytest.mark.parametrize(
     ("output", "y"),
-    [((1, 5, 1), (5,)), ((1, 5), (5, 1)), ((3, 5, 1), (3, 5, 1)), ((3, 3, 1), (3, 3, 1)), ((1, 5, 2), (5, 1)), ((1, 1, 1), (5, 1))],
+    [
+        ((1, 5, 1), (5,)),
+        ((1, 5), (5, 1)),
+        ((3, 5, 1), (3, 5, 1)),
+        ((3, 3, 1), (3, 3, 1)),
+        ((1, 5, 2), (5, 1)),
+        ((1, 1, 1), (5, 1)),
+    ],
 )
 def test_shapes_are_never_broadcast(output: tuple[int, ...], y: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="the network returned .* but the targets have shape"):
+    with pytest.raises(ValueError, match=r"the network returned .* but the targets have shape"):
         Gaussian(0.1).log_prob(randn(*output), randn(*y))
-    with pytest.raises(ValueError, match="the network returned .* but the targets have shape"):
+    with pytest.raises(ValueError, match=r"the network returned .* but the targets have shape"):
         Gaussian(0.1).randomised_log_prob(randn(*output), randn(*y), randn(*output))
 
 
@@ -130,7 +137,7 @@ def test_constant_targets_are_refused_where_the_noise_is_learned(y: Tensor) -> N
 
 def test_a_constant_output_is_refused_where_it_learns_its_own_noise() -> None:
     y = torch.stack([torch.arange(5.0), torch.ones(5)], 1)
-    with pytest.raises(ValueError, match="output 1 .* constant"):
+    with pytest.raises(ValueError, match=r"output 1 .* constant"):
         Gaussian(outputs=2).check_targets(y)
     Gaussian().check_targets(y)
 
@@ -204,7 +211,8 @@ def test_categorical_is_that_of_torch(positions: tuple[int, ...], dtype: torch.d
 
 
 @pytest.mark.parametrize(
-    ("logits", "labels"), [((2, 5, 4), (5, 1)), ((2, 5, 4), (2, 5)), ((2, 5, 4), (1,)), ((2, 5), (5,)), ((2, 5, 4, 3), (5,))]
+    ("logits", "labels"),
+    [((2, 5, 4), (5, 1)), ((2, 5, 4), (2, 5)), ((2, 5, 4), (1,)), ((2, 5), (5,)), ((2, 5, 4, 3), (5,))],
 )
 def test_categorical_shapes_are_never_broadcast(logits: tuple[int, ...], labels: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="the labels have shape"):

@@ -25,13 +25,12 @@ def test_moments_are_those_of_simulated_targets(out: tuple[int, ...]) -> None:
     p = regression(out)
     chosen = torch.randint(8, (400_000,), generator=torch.Generator().manual_seed(0))
     unit = torch.randn(400_000, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    for mean, noise, *moments in zip(
-        p.samples.flatten(1).T, p.noise.flatten(1).T, *(m.flatten() for m in (p.mean, p.std, p.epistemic, p.aleatoric)), strict=True
-    ):
+    moments = torch.stack([m.flatten() for m in (p.mean, p.std, p.epistemic, p.aleatoric)], 1)
+    for mean, noise, values in zip(p.samples.flatten(1).T, p.noise.flatten(1).T, moments, strict=True):
         y = mean[chosen] + noise[chosen] * unit
         error = 4 * float(y.std()) / math.sqrt(len(y))
         within = (y - mean[chosen]).square().mean().sqrt()
-        for value, expected in zip(moments, (y.mean(), y.std(), mean[chosen].std(correction=0), within), strict=True):
+        for value, expected in zip(values, (y.mean(), y.std(), mean[chosen].std(correction=0), within), strict=True):
             assert float(value) == pytest.approx(float(expected), abs=error)
 
 
@@ -127,7 +126,7 @@ def test_predictions_are_frozen_and_compared_by_identity() -> None:
     p = regression()
     with pytest.raises(AttributeError):
         p.samples = torch.zeros(1)  # type: ignore[misc]
-    assert p == p  # noqa: PLR0124
+    assert p == p
     assert p != regression()
     assert len({p, p}) == 1
 

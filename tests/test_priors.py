@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -109,7 +110,8 @@ def test_fan_in_scales() -> None:
     weights = select_weights(nn.Sequential(nn.Conv1d(2, 4, 3), nn.LayerNorm(4), nn.Embedding(5, 4), nn.Linear(8, 3)))[0]
     prior = FanIn(gain=2.0)
     prior.setup(weights, 1)
-    got = dict(zip([w.name for w in weights], zip(prior.loc[0].tolist(), prior.scale[0].tolist(), strict=True), strict=True))
+    pairs = zip(prior.loc[0].tolist(), prior.scale[0].tolist(), strict=True)
+    got = dict(zip([w.name for w in weights], pairs, strict=True))
     expected = {
         "0.weight": (0.0, 2 / math.sqrt(6)),
         "0.bias": (0.0, 1.0),
@@ -156,15 +158,10 @@ def test_anchored_regulariser() -> None:
     means, _ = posterior(weights)
     anchors = prior.sample(weights, K, torch.Generator().manual_seed(0))
     scales = [torch.as_tensor(prior.loc_and_scale(weight)[1]).expand(K) for weight in weights]
-    expected = torch.stack(
-        [
-            sum(
-                ((mean[k] - anchor[k]).square().sum() / (2 * scale[k] ** 2))
-                for mean, anchor, scale in zip(means, anchors, scales, strict=True)
-            )
-            for k in range(K)
-        ]
-    )
+    expected = torch.zeros(K)
+    for mean, anchor, scale in zip(means, anchors, scales, strict=True):
+        for k in range(K):
+            expected[k] += (mean[k] - anchor[k]).detach().square().sum() / (2 * scale[k] ** 2)
     torch.testing.assert_close(prior.squared_distance(means, anchors), expected, rtol=1e-5, atol=0)
 
 
@@ -191,7 +188,8 @@ def test_a_scale_for_each_member_must_match_the_members(prior: Normal) -> None:
 def test_arguments_make_an_equal_prior(name: str) -> None:
     weights = select_weights(network())[0]
     prior = copy.deepcopy(PRIORS[name])
-    other = type(prior)(**prior.arguments())  # type: ignore[arg-type]
+    arguments: dict[str, Any] = prior.arguments()
+    other = type(prior)(**arguments)
     for one in (prior, other):
         one.setup(weights, K)
     assert torch.equal(prior.scale, other.scale)

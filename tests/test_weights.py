@@ -41,7 +41,10 @@ ALL = ["own", "body.0.weight", "body.0.bias", "body.2.weight", "body.2.bias", "h
         (nn.Linear, ["head.weight", "head.bias"]),
         (nn.Conv1d, ["body.0.weight", "body.0.bias"]),
         (Net, ["own"]),
-        (lambda name, owner: name.endswith("bias") and not isinstance(owner, nn.Linear), ["body.0.bias", "body.2.bias"]),
+        (
+            lambda name, owner: name.endswith("bias") and not isinstance(owner, nn.Linear),
+            ["body.0.bias", "body.2.bias"],
+        ),
         (["own", nn.BatchNorm1d], ["own", "body.2.weight", "body.2.bias"]),
         ((nn.Linear, ("*.0.bias", lambda name, _: name == "own")), ["own", "body.0.bias", "head.weight", "head.bias"]),
     ],
@@ -112,7 +115,7 @@ def test_nothing_selected_lists_what_there_is(where: Where) -> None:
 
 def test_a_long_list_is_cut() -> None:
     net = nn.Sequential(*[nn.Linear(1, 1) for _ in range(15)])
-    with pytest.raises(ValueError, match="and 10 more$"):
+    with pytest.raises(ValueError, match=r"and 10 more$"):
         select_weights(net, "none")
 
 
@@ -154,7 +157,12 @@ class Attention(nn.Module):
         (nn.Bilinear(3, 4, 2, bias=False), {"weight": ("weight", 12)}),
         (
             nn.GRU(3, 5),
-            {"weight_ih_l0": ("weight", 3), "weight_hh_l0": ("weight", 5), "bias_ih_l0": ("bias", 1), "bias_hh_l0": ("bias", 1)},
+            {
+                "weight_ih_l0": ("weight", 3),
+                "weight_hh_l0": ("weight", 5),
+                "bias_ih_l0": ("bias", 1),
+                "bias_hh_l0": ("bias", 1),
+            },
         ),
         (
             nn.MultiheadAttention(4, 2, add_bias_kv=True),
@@ -185,7 +193,9 @@ def test_roles_and_fan_in(module: nn.Module, expected: dict[str, tuple[str, floa
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",
 )
-def test_weights_of_variance_one_over_fan_in_keep_the_size_of_the_signal(module: nn.Module, shape: tuple[int, ...]) -> None:
+def test_weights_of_variance_one_over_fan_in_keep_the_size_of_the_signal(
+    module: nn.Module, shape: tuple[int, ...]
+) -> None:
     (weight,) = select_weights(module)[0]
     generator = torch.Generator().manual_seed(0)
     output = signal(module, weight, torch.randn(shape, generator=generator), generator)

@@ -86,7 +86,9 @@ def save(bnn: Bayesian, path: str | os.PathLike[str], extra: Mapping[str, Any] |
     state = {}
     for name, tensor in bnn.state_dict().items():
         if not isinstance(tensor, Tensor):
-            raise ValueError(f"cannot save '{name}', which is a {type(tensor).__name__} and not a tensor; use state_dict()")
+            raise ValueError(
+                f"cannot save '{name}', which is a {type(tensor).__name__} and not a tensor; use state_dict()"
+            )
         # cloned: safetensors refuses tensors that share memory, as tied weights do
         state[name] = tensor.detach().cpu().contiguous().clone()
     contents = json.dumps({"version": _VERSION, "settings": settings, "extra": dict(extra or {})})
@@ -118,7 +120,9 @@ def load(path: str | os.PathLike[str], net: nn.Module, output: Any = None) -> Ba
     contents = read(path)
     settings, state = contents.settings, contents.state
     if output is None and settings["output_is_function"]:
-        raise ValueError(f"a function picks the output of the network in {path}, and no file holds it: give load(..., output=)")
+        raise ValueError(
+            f"{path} holds a network whose output a function picks, and no file can hold that: give load(..., output=)"
+        )
     prefix = "module."
     held = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
     _check_same(path, net, net.state_dict(), held)

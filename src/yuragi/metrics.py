@@ -41,7 +41,7 @@ def gaussian_mixture_cdf(mean: Tensor, scale: Tensor, y: Tensor) -> Tensor:
 def gaussian_mixture_quantile(mean: Tensor, scale: Tensor, level: float) -> Tensor:
     """The value below which an equal-weight mixture of Gaussians has probability `level`, for each output.
 
-    Newton's method on the mixture's distribution function, kept inside a bracket, with bisection where its steps do not halve.
+    Newton's method on the mixture's distribution function inside a bracket, with bisection where its steps do not halve.
 
     Args:
         mean: component means, [S, N, *out].

@@ -102,7 +102,7 @@ class FanIn(Normal):
     """Normal prior under which every layer keeps the size of its signal, whatever its width.
 
     Weights N(0, gain²/fan_in) (a convolution's fan-in counts the kernel), biases and embeddings N(0, 1), gains of
-    normalisation layers N(1, 1). Neal, "Bayesian Learning for Neural Networks", 1996.
+    normalisation layers N(1, 1). A parameter of your own with two or more axes is taken as [outputs, inputs]. Neal, "Bayesian Learning for Neural Networks", 1996.
 
     Args:
         gain: scale of a unit's input relative to its activations, > 0; a tensor of shape [K] gives each member its own.
