@@ -2,8 +2,7 @@
 
 import copy
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -167,7 +166,7 @@ def test_anchored_regulariser() -> None:
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf, torch.tensor([1.0, 0.0]), torch.ones(2, 2)])
 @pytest.mark.parametrize(("kind", "argument"), [(Normal, "scale"), (FanIn, "gain")])
-def test_scales_must_be_positive_and_finite(kind: type[Normal], argument: str, bad: float | Tensor) -> None:
+def test_scales_must_be_positive_and_finite(kind: Callable[..., Normal], argument: str, bad: float | Tensor) -> None:
     with pytest.raises(ValueError, match=f"{argument} must be positive and finite"):
         kind(**{argument: bad})
 
@@ -188,8 +187,8 @@ def test_a_scale_for_each_member_must_match_the_members(prior: Normal) -> None:
 def test_arguments_make_an_equal_prior(name: str) -> None:
     weights = select_weights(network())[0]
     prior = copy.deepcopy(PRIORS[name])
-    arguments: dict[str, Any] = prior.arguments()
-    other = type(prior)(**arguments)
+    kind: Callable[..., Normal] = type(prior)
+    other = kind(**prior.arguments())
     for one in (prior, other):
         one.setup(weights, K)
     assert torch.equal(prior.scale, other.scale)

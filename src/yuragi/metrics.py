@@ -35,7 +35,8 @@ def gaussian_mixture_log_prob(mean: Tensor, scale: Tensor, y: Tensor) -> Tensor:
 def gaussian_mixture_cdf(mean: Tensor, scale: Tensor, y: Tensor) -> Tensor:
     """P(Y ≤ y) under an equal-weight mixture of Gaussians, for each output: [S, N, *out] gives [N, *out]."""
     _check(mean, y)
-    return torch.special.ndtr((_double(y) - _double(mean)) / _double(scale)).mean(0)
+    cdf: Tensor = torch.special.ndtr((_double(y) - _double(mean)) / _double(scale))
+    return cdf.mean(0)
 
 
 def gaussian_mixture_quantile(mean: Tensor, scale: Tensor, level: float) -> Tensor:
@@ -110,7 +111,8 @@ def interval_coverage(lower: Tensor, upper: Tensor, y: Tensor) -> float:
 
 def entropy(probs: Tensor) -> Tensor:
     """Entropy of class probabilities [..., C], nats: [...]."""
-    return torch.special.entr(probs).sum(-1)
+    terms: Tensor = torch.special.entr(probs)
+    return terms.sum(-1)
 
 
 def mutual_information(probs: Tensor) -> Tensor:
@@ -129,7 +131,7 @@ def mutual_information(probs: Tensor) -> Tensor:
 
 def _quantile(mean: Tensor, scale: Tensor, level: float) -> Tensor:
     # [S, P], float64
-    at_level = mean + scale * torch.special.ndtri(torch.tensor(level, dtype=torch.float64))
+    at_level: Tensor = mean + scale * torch.special.ndtri(torch.tensor(level, dtype=torch.float64))
     low, high = at_level.amin(0), at_level.amax(0)  # the mixture's quantile lies between those of its components
     x, step = at_level.mean(0), high - low
     for _ in range(200):

@@ -250,7 +250,7 @@ class AnchoredDistribution(Distribution):
 
 def split_like(flat: Tensor, means: Sequence[Tensor]) -> list[Tensor]:
     """Cut [R, P] into one tensor [R, *shape] a weight, in the weight's dtype; `means` are [K, *shape]."""
-    parts = flat.split([mean[0].numel() for mean in means], 1)
+    parts = flat.split_with_sizes([mean[0].numel() for mean in means], 1)
     return [part.reshape(len(flat), *mean.shape[1:]).to(mean.dtype) for part, mean in zip(parts, means, strict=True)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +67,7 @@ class Normal(nn.Module):
         Returns:
             [K, T], nats, T the number of tensors.
         """
-        result: Tensor = _NormalKL.apply(sigma, self.loc, self.scale, *means)
+        result: Tensor = _NormalKL.apply(sigma, self.loc, self.scale, *means)[0]  # type: ignore[no-untyped-call]
         return result
 
     def squared_distance(self, means: Sequence[Tensor], anchors: Sequence[Tensor]) -> Tensor:
@@ -102,7 +103,8 @@ class FanIn(Normal):
     """Normal prior under which every layer keeps the size of its signal, whatever its width.
 
     Weights N(0, gain²/fan_in) (a convolution's fan-in counts the kernel), biases and embeddings N(0, 1), gains of
-    normalisation layers N(1, 1). A parameter of your own with two or more axes is taken as [outputs, inputs]. Neal, "Bayesian Learning for Neural Networks", 1996.
+    normalisation layers N(1, 1). A parameter of your own with two or more axes is taken to be [outputs, inputs].
+    Neal, "Bayesian Learning for Neural Networks", 1996.
 
     Args:
         gain: scale of a unit's input relative to its activations, > 0; a tensor of shape [K] gives each member its own.
@@ -139,37 +141,39 @@ def _positive(name: str, value: float | Tensor) -> float | Tensor:
 
 
 class _NormalKL(torch.autograd.Function):
-    # Value and gradient in closed form: the graph of the plain expression would hold five tensors a weight.
+    # Value and gradient in closed form, on all weights at once: the graph of the plain expression would hold five
+    # tensors a weight, and a network of many small tensors would spend its time in launching operations.
 
     @staticmethod
-    def forward(sigma: Tensor, loc: Tensor, scale: Tensor, *means: Tensor) -> Tensor:
+    def forward(sigma: Tensor, loc: Tensor, scale: Tensor, *means: Tensor) -> tuple[Tensor, Tensor]:
         numels = [mean[0].numel() for mean in means]
-        squares = [
-            (mean.reshape(len(mean), -1).to(sigma.dtype) - loc[:, t : t + 1]).square().sum(1)
-            for t, mean in enumerate(means)
-        ]
-        variances = [part.square().sum(1) for part in sigma.split(numels, 1)]
-        logs = [part.sum(1) for part in sigma.log().split(numels, 1)]
-        quadratic = (torch.stack(squares, 1) + torch.stack(variances, 1)) / (2 * scale.square())
-        counts = torch.tensor(numels, dtype=sigma.dtype, device=sigma.device)
-        return quadratic + (scale.log() - 0.5) * counts - torch.stack(logs, 1)
+        counts = torch.tensor(numels, device=sigma.device)
+        centred = torch.cat([mean.reshape(len(mean), -1) for mean in means], 1).to(sigma.dtype)
+        centred = centred - loc.repeat_interleave(counts, 1, output_size=sigma.shape[1])
+        squares = torch.addcmul(centred * centred, sigma, sigma).split_with_sizes(numels, 1)
+        logs = sigma.log().split_with_sizes(numels, 1)
+        quadratic = torch.stack([part.sum(1) for part in squares], 1) / (2 * scale.square())
+        log_sigma = torch.stack([part.sum(1) for part in logs], 1)
+        return quadratic + (scale.log() - 0.5) * counts - log_sigma, centred
 
     @staticmethod
-    def setup_context(ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
+        sigma, _, scale, *means = inputs
+        ctx.shapes = [(mean.shape, mean.dtype) for mean in means]
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(sigma, scale, output[1])
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        sigma, loc, scale, *means = ctx.saved_tensors  # type: ignore[attr-defined]
-        grad = grad_outputs[0]  # [K, T]
-        precision = grad / scale.square()
-        numels = [mean[0].numel() for mean in means]
-        parts = [
-            part * precision[:, t : t + 1] - grad[:, t : t + 1] / part for t, part in enumerate(sigma.split(numels, 1))
-        ]
-        grad_sigma = torch.cat(parts, 1)
-        grad_means = []
-        for t, mean in enumerate(means):
-            column = precision[:, t].reshape(-1, *[1] * (mean.dim() - 1))
-            grad_means.append(((mean.to(sigma.dtype) - loc[0, t]) * column).to(mean.dtype))
+    def backward(ctx: Any, *grad_outputs: Tensor | None) -> tuple[Tensor | None, ...]:
+        sigma, scale, centred = ctx.saved_tensors
+        numels = [shape[1:].numel() for shape, _ in ctx.shapes]
+        counts = torch.tensor(numels, device=sigma.device)
+        grad, by_centred = grad_outputs  # [K, T] and [K, P]; the latter comes with second derivatives only
+        if grad is None:
+            grad = sigma.new_zeros(len(sigma), len(numels))
+        precision = (grad / scale.square()).repeat_interleave(counts, 1, output_size=sigma.shape[1])
+        grad_sigma = sigma * precision - grad.repeat_interleave(counts, 1, output_size=sigma.shape[1]) / sigma
+        by_mean = centred * precision if by_centred is None else centred * precision + by_centred
+        parts = by_mean.split_with_sizes(numels, 1)
+        grad_means = [part.reshape(shape).to(dtype) for part, (shape, dtype) in zip(parts, ctx.shapes, strict=True)]
         return grad_sigma, None, None, *grad_means
