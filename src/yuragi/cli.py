@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -24,7 +25,7 @@ import yuragi
 from yuragi import demo as experiment
 from yuragi.files import FileError, read
 from yuragi.tables import HIDDEN, MEMBERS, TableError, fit_table, load_table_model, read_csv, write_csv
-from yuragi.training import Epoch
+from yuragi.training import ConvergenceWarning, Epoch
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 console = Console()
@@ -93,10 +94,13 @@ def fit(
     """Fit a network to a table of numbers and write it to a file."""
     _check_folder(output)
     frame = read_csv(table)
-    with _progress(f"fit {target}", epochs) as report:
+    with warnings.catch_warnings(), _progress(f"fit {target}", epochs) as report:
+        warnings.simplefilter("ignore", ConvergenceWarning)
         model, history = fit_table(
             frame, target, hidden=hidden, members=members, epochs=epochs, seed=seed, callbacks=[report]
         )
+    if not history.converged:
+        _complain("the fit stopped while it was still improving: give it more --epochs")
     model.save(output)
     console.print(
         f"fitted {len(frame)} rows, {len(model.columns.features)} features, in {history.seconds:.1f} s; wrote {output}",
@@ -169,8 +173,12 @@ def main(arguments: list[str] | None = None) -> None:
         app(args=arguments)
     except _USER_ERRORS as error:
         reason = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else str(error)
-        Console(stderr=True).print(f"yuragi: {reason}", soft_wrap=True, markup=False, highlight=False)
+        _complain(reason)
         sys.exit(2)
+
+
+def _complain(reason: str) -> None:
+    Console(stderr=True).print(f"yuragi: {reason}", soft_wrap=True, markup=False, highlight=False)
 
 
 def _check_folder(path: Path) -> None:

@@ -262,7 +262,7 @@ def _numbers(frame: pd.DataFrame, names: Sequence[str]) -> np.ndarray[Any, Any]:
                 f"column '{name}' has {int(bad.sum())} missing or infinite values, the first in row {int(bad.argmax()) + 1}: "
                 "fill or drop them"
             )
-    return frame[list(names)].to_numpy(dtype=float)
+    return np.array(frame[list(names)], dtype=float)  # a copy that torch may share
 
 
 def _check_column_names(frame: pd.DataFrame) -> None:
