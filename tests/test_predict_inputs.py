@@ -91,14 +91,7 @@ OUTPUTS: dict[str, tuple[Callable[[Tensor], Any], Any]] = {
 
 
 @pytest.mark.parametrize("members", [1, 3])
-@pytest.mark.parametrize(
-    "kind",
-    ["index", "key", "function of a dict"]
-    + [
-        pytest.param(kind, marks=pytest.mark.xfail(reason="Bayesian selects after stacking draws", strict=True))
-        for kind in ("attribute of a dataclass", "function of the rows")
-    ],
-)
+@pytest.mark.parametrize("kind", OUTPUTS)
 def test_output_picks_the_tensor(kind: str, members: int) -> None:
     wrap, output = OUTPUTS[kind]
     x = randn(ROWS, 3)

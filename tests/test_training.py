@@ -47,7 +47,9 @@ class Items(Dataset[tuple[Tensor, Tensor]]):
     [(X, Y), (X.numpy(), Y.numpy()), (X.double().numpy().tolist(), Y.tolist()), Items(), TensorDataset(X, Y)],
     ids=["tensors", "arrays", "lists", "dataset", "tensor dataset"],
 )
-@pytest.mark.parametrize("posterior", [yu.posteriors.MeanField(), yu.posteriors.Anchored(seed=0)], ids=["mf", "anchored"])
+@pytest.mark.parametrize(
+    "posterior", [yu.posteriors.MeanField(), yu.posteriors.Anchored(seed=0)], ids=["mf", "anchored"]
+)
 def test_every_form_of_data_trains(data: Any, posterior: yu.posteriors.Posterior) -> None:
     bnn = bayesian(posterior=posterior)
     history = quick(bnn, data, epochs=300, lr=0.02)

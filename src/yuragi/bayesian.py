@@ -24,6 +24,10 @@ from yuragi.weights import LeftOut, Weight, Where, select_weights
 _thread = threading.local()
 
 
+def _as_returned(result: Any) -> Any:
+    return result
+
+
 class ELBO(NamedTuple):
     """The evidence lower bound of a minibatch and its parts, averaged over members.
 
@@ -143,9 +147,14 @@ class Bayesian(nn.Module):
             yield
 
     def run(
-        self, q: Distribution, args: Sequence[Any], kwargs: Mapping[str, Any], generator: torch.Generator | None = None
+        self,
+        q: Distribution,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        generator: torch.Generator | None = None,
+        finish: Callable[[Any], Any] = _as_returned,
     ) -> Any:
-        """One stochastic pass of every member with weights from `q`."""
+        """One stochastic pass of every member with weights from `q`; `finish` is applied to what each one returns."""
         stacks, per_example = self._noised(q, generator)
         first = per_example and not self.explored
         before = self._buffer_values() if first else None
@@ -154,7 +163,7 @@ class Bayesian(nn.Module):
             if state is not None and generator is not None:
                 generator.set_state(state)  # a pass that is run again must not depend on the attempt before
             try:
-                result = self._attempt(stacks, args, kwargs, generator, per_example)
+                result = self._attempt(stacks, args, kwargs, generator, per_example, finish)
             except NeedsSharedDraw:
                 self._restore_buffers(before)
                 continue
@@ -178,7 +187,9 @@ class Bayesian(nn.Module):
             vectorised = self._vectorised_draws and small and len(weights[0]) > 1
             try:
                 return passes.run_stacked(
-                    lambda row, stacked=vectorised: self._run_member(row, args, kwargs, None, stacked, False),
+                    lambda row, stacked=vectorised: self._run_member(
+                        row, args, kwargs, None, stacked, False, self.select_output
+                    ),
                     stacks,
                     vectorised,
                 )
@@ -213,7 +224,7 @@ class Bayesian(nn.Module):
     def _run_at_mean(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         if self.members == 1:
             return self.module(*args, **kwargs)
-        return self._attempt({"means": self._stacked_means()}, args, kwargs, None, False)
+        return self._attempt({"means": self._stacked_means()}, args, kwargs, None, False, _as_returned)
 
     def _attempt(
         self,
@@ -222,12 +233,13 @@ class Bayesian(nn.Module):
         kwargs: Mapping[str, Any],
         generator: torch.Generator | None,
         per_example: bool,
+        finish: Callable[[Any], Any],
     ) -> Any:
         if self.members == 1:
-            return self._run_member(_only_row(stacks), args, kwargs, generator, False, per_example)
+            return self._run_member(_only_row(stacks), args, kwargs, generator, False, per_example, finish)
         stacks = stacks | {"buffers": self._stacked_buffers()}
         return passes.run_stacked(
-            lambda row: self._run_member(row, args, kwargs, generator, self._vectorised_passes, per_example),
+            lambda row: self._run_member(row, args, kwargs, generator, self._vectorised_passes, per_example, finish),
             stacks,
             self._vectorised_passes,
         )
@@ -240,13 +252,14 @@ class Bayesian(nn.Module):
         generator: torch.Generator | None,
         stacked: bool,
         per_example: bool,
+        finish: Callable[[Any], Any],
     ) -> Any:
         mode = self._mode(row, args, kwargs, generator, per_example)
         if torch.compiler.is_compiling():
             with mode:
-                return self.module(*args, **kwargs)
+                return finish(self.module(*args, **kwargs))
         with passes.entered(mode, stacked):
-            return self.module(*args, **kwargs)
+            return finish(self.module(*args, **kwargs))
 
     def _mode(
         self,
@@ -294,7 +307,7 @@ class Bayesian(nn.Module):
         """
         q = self.q()
         args, kwargs = as_arguments(x)
-        output = self.select_output(self.run(q, args, kwargs, generator))
+        output = self.run(q, args, kwargs, generator, self.select_output)
         if self.members == 1:
             output = output.unsqueeze(0)
         log_prob = self._log_prob(output, y, index)  # [K, B]

@@ -76,7 +76,9 @@ def demo(
     console.print(table)
     for name, prediction in fits.items():
         data, gap, _ = experiment.regions(prediction)
-        console.print(f"{name}: in the gap the epistemic std is {gap.epistemic / data.epistemic:.1f} times that in the data")
+        console.print(
+            f"{name}: in the gap the epistemic std is {gap.epistemic / data.epistemic:.1f} times that in the data"
+        )
     _draw(fits, out)
     console.print(f"wrote {out}", soft_wrap=True)
 
@@ -210,7 +212,9 @@ def _draw(fits: dict[str, Any], out: Path) -> None:
     x, y = experiment.data()
     grid = experiment.grid()
     figure = Figure(figsize=(10, 4 * len(fits)), layout="constrained")
-    for (left, right), (name, prediction) in zip(figure.subplots(len(fits), 2, squeeze=False), fits.items(), strict=True):
+    for (left, right), (name, prediction) in zip(
+        figure.subplots(len(fits), 2, squeeze=False), fits.items(), strict=True
+    ):
         plotting.points(x, y, left)
         left.plot(grid[:, 0], grid.sin()[:, 0], color="black", lw=1, ls=":", label="sin(x)")
         plotting.band(prediction, grid, left).set_title(f"{name}: prediction")

@@ -39,7 +39,7 @@ class Region:
 
 def data(seed: int = 0) -> tuple[Tensor, Tensor]:
     """The article's 200 points of sin(x) on [−4, −1] ∪ [1, 4], each [200, 1]; `seed` is NumPy's, 0 in the article."""
-    random = np.random.RandomState(seed)  # noqa: NPY002 - the article's generator
+    random = np.random.RandomState(seed)
     x = np.concatenate([random.uniform(-4, -1, 100), random.uniform(1, 4, 100)])
     return _column(x), _column(np.sin(x))
 

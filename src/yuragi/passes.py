@@ -96,6 +96,15 @@ def run_stacked(
     unbound = {name: [tensor.unbind(0) for tensor in tensors] for name, tensors in stacks.items()}
     rows = next(len(tensor) for tensors in stacks.values() for tensor in tensors)
     results = [run({name: [one[row] for one in tensors] for name, tensors in unbound.items()}) for row in range(rows)]
-    return pytree.tree_map(
-        lambda *leaves: torch.stack(leaves) if isinstance(leaves[0], Tensor) else leaves[0], *results
+    return pytree.tree_map(_stack, *results)
+
+
+def _stack(*leaves: Any) -> Any:
+    if isinstance(leaves[0], Tensor):
+        return torch.stack(leaves)
+    if leaves[0] is None or isinstance(leaves[0], (bool, int, float, str)):
+        return leaves[0]
+    raise TypeError(
+        f"the network returned {type(leaves[0]).__name__}, whose tensors cannot be stacked over members or draws: return a "
+        "tensor, tuple or dict, or name the prediction with bayesianize(..., output=)"
     )

@@ -231,7 +231,7 @@ def predict(
             parts = []
             for index in torch.arange(rows, device=like.device).split(batch_size or _BATCH_SIZE):
                 args, kwargs = as_arguments(x if len(index) == rows else take_rows(x, index))
-                part = bnn.select_output(bnn.run_draws(weights, members, args, kwargs))
+                part = bnn.run_draws(weights, members, args, kwargs)
                 if part.dim() < 2 or part.shape[1] != len(index):
                     raise ValueError(
                         f"the network returned {tuple(part.shape[1:])} for {len(index)} rows: the first axis must be the rows"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +59,13 @@ class Columns:
         if not features:
             raise TableError(f"the table has no column besides the target '{target}': nothing to predict from")
         if len(y) < 2 or float(y.std()) == 0:
-            raise TableError(f"the target '{target}' is constant ({y[0]:g} in all {len(y)} rows): there is nothing to learn")
+            raise TableError(
+                f"the target '{target}' is constant ({y[0]:g} in all {len(y)} rows): there is nothing to learn"
+            )
         x = _numbers(frame, features)
         scale = x.std(0)
         scale[scale == 0] = 1
-        return cls(
-            features, tuple(x.mean(0).tolist()), tuple(scale.tolist()), target, float(y.mean()), float(y.std())
-        )
+        return cls(features, tuple(x.mean(0).tolist()), tuple(scale.tolist()), target, float(y.mean()), float(y.std()))
 
     def x(self, frame: pd.DataFrame) -> Tensor:
         """Standardised features, float32 [N, features].
@@ -192,9 +193,7 @@ def fit_table(
     bnn = bayesianize(
         net, likelihood=Gaussian("learned"), prior=FanIn(), posterior=Anchored(seed), members=members, seed=seed
     )
-    history = fit(
-        bnn, (columns.x(frame), columns.standardised_y(frame)), epochs=epochs, seed=seed, callbacks=callbacks
-    )
+    history = fit(bnn, (columns.x(frame), columns.standardised_y(frame)), epochs=epochs, seed=seed, callbacks=callbacks)
     return TableModel(bnn, columns, tuple(hidden)), history
 
 
@@ -237,7 +236,7 @@ def write_csv(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
 def _network(features: int, hidden: Sequence[int]) -> nn.Sequential:
     sizes = (features, *hidden)
     layers: list[nn.Module] = []
-    for before, after in zip(sizes, sizes[1:], strict=False):
+    for before, after in pairwise(sizes):
         layers += [nn.Linear(before, after), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
 
