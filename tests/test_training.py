@@ -160,7 +160,7 @@ def test_optimiser_factory_and_parameter_groups() -> None:
 
 def test_stopping_far_from_converged_warns() -> None:
     with pytest.warns(yu.ConvergenceWarning, match="more epochs"):
-        history = yu.fit(bayesian(), (X, Y), epochs=100, lr=1e-3, seed=0)
+        history = yu.fit(bayesian(posterior=yu.posteriors.MeanField(0.01)), (X, Y), epochs=100, lr=1e-3, seed=0)
     assert not history.converged
     assert yu.fit(bayesian(), (X, Y), epochs=1500, lr=0.02, seed=0).converged
 

@@ -25,7 +25,7 @@ from yuragi.bayesian import Bayesian, bayesianize
 
 _VERSION = 1
 _NO_DIGEST = b"0" * 64
-_DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')
+_DIGEST = re.compile(rb'\\"sha256\\": \\"([0-9a-f]{64})\\"')  # JSON within the header's JSON
 _KINDS: dict[str, type[nn.Module]] = {
     kind.__name__: kind
     for kind in (
@@ -91,8 +91,8 @@ def save(bnn: Bayesian, path: str | os.PathLike[str], extra: Mapping[str, Any] |
             )
         # cloned: safetensors refuses tensors that share memory, as tied weights do
         state[name] = tensor.detach().cpu().contiguous().clone()
-    contents = json.dumps({"version": _VERSION, "settings": settings, "extra": dict(extra or {})})
-    data = safetensors.torch.save(state, {"yuragi": contents, "sha256": _NO_DIGEST.decode()})
+    contents = json.dumps({"sha256": _NO_DIGEST.decode(), "version": _VERSION, "settings": settings, "extra": dict(extra or {})})
+    data = safetensors.torch.save(state, {"yuragi": contents})  # one key: safetensors keeps several in no fixed order
     start, end = _digest_span(data)
     data = data[:start] + hashlib.sha256(data).hexdigest().encode() + data[end:]
     write_atomically(Path(path), data)
