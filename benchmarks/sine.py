@@ -36,6 +36,7 @@ def run(reference: dict[str, np.ndarray], seed: int, members: int) -> tuple[floa
     yu.fit(bnn, (reference["x_train"].reshape(-1, 1), reference["y_train"].reshape(-1, 1)))
     seconds = time.perf_counter() - start
     prediction = yu.predict(bnn, reference["x"].reshape(-1, 1))
+    assert isinstance(prediction, yu.RegressionPrediction)
     mean, std = prediction.mean[:, 0].double().numpy(), prediction.epistemic[:, 0].double().numpy()
     near = np.abs(reference["x"]) <= 4
     w2 = np.sqrt((mean - reference["mean"]) ** 2 + (std - reference["std"]) ** 2)[near].mean()

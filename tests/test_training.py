@@ -21,7 +21,8 @@ Y = X.sum(1, keepdim=True) + 0.1 * torch.randn(50, 1, generator=GENERATOR)
 
 def bayesian(**options: Any) -> yu.Bayesian:
     torch.manual_seed(0)
-    return yu.bayesianize(nn.Linear(2, 1), **{"likelihood": yu.Gaussian(0.1), "seed": 0} | options)
+    defaults: dict[str, Any] = {"likelihood": yu.Gaussian(0.1), "seed": 0}
+    return yu.bayesianize(nn.Linear(2, 1), **defaults | options)
 
 
 def weights(bnn: yu.Bayesian) -> Tensor:
@@ -74,7 +75,7 @@ def test_a_loader_keeps_its_batches_and_anchored_gets_their_indices() -> None:
 
 
 def test_the_same_seed_gives_the_same_fit_and_leaves_the_global_state_alone() -> None:
-    results = []
+    results: list[Tensor] = []
     for _ in range(2):
         bnn = bayesian()
         torch.manual_seed(len(results))

@@ -183,18 +183,21 @@ class Bayesian(nn.Module):
         small = sum(weight.numel for weight in self.weights) <= 200_000 and not any(
             len(weight.shape) > 2 for weight in self.weights
         )
-        while True:
-            vectorised = self._vectorised_draws and small and len(weights[0]) > 1
+        if self._vectorised_draws and small and len(weights[0]) > 1:
             try:
-                return passes.run_stacked(
-                    lambda row, stacked=vectorised: self._run_member(
-                        row, args, kwargs, None, stacked, False, self.select_output
-                    ),
-                    stacks,
-                    vectorised,
-                )
+                return self._run_draws(stacks, args, kwargs, True)
             except NeedsLoop:
                 self._vectorised_draws = False
+        return self._run_draws(stacks, args, kwargs, False)
+
+    def _run_draws(
+        self, stacks: dict[str, Sequence[Tensor]], args: Sequence[Any], kwargs: Any, vectorised: bool
+    ) -> Any:
+        return passes.run_stacked(
+            lambda row: self._run_member(row, args, kwargs, None, vectorised, False, self.select_output),
+            stacks,
+            vectorised,
+        )
 
     def explore(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Run once and forget the result, to find out where a per-example estimator gives way to one draw."""

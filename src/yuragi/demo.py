@@ -117,7 +117,7 @@ def fit_as_in_the_article(
                     parts = (loss.item(), -error.item(), by_tensor.sum().item())
                     sums = [total + part * len(index) / len(x) for total, part in zip(sums, parts, strict=True)]
             if progress is not None:
-                progress(Epoch(epoch, epochs, *sums, LR, None))
+                progress(Epoch(epoch, epochs, sums[0], sums[1], sums[2], LR, None))
     return bnn
 
 

@@ -91,7 +91,9 @@ def save(bnn: Bayesian, path: str | os.PathLike[str], extra: Mapping[str, Any] |
             )
         # cloned: safetensors refuses tensors that share memory, as tied weights do
         state[name] = tensor.detach().cpu().contiguous().clone()
-    contents = json.dumps({"sha256": _NO_DIGEST.decode(), "version": _VERSION, "settings": settings, "extra": dict(extra or {})})
+    contents = json.dumps(
+        {"sha256": _NO_DIGEST.decode(), "version": _VERSION, "settings": settings, "extra": dict(extra or {})}
+    )
     data = safetensors.torch.save(state, {"yuragi": contents})  # one key: safetensors keeps several in no fixed order
     start, end = _digest_span(data)
     data = data[:start] + hashlib.sha256(data).hexdigest().encode() + data[end:]

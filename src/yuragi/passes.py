@@ -87,7 +87,7 @@ def run_stacked(
     if vectorised:
         try:
             # an operation without a batching rule runs in a loop inside vmap: slower, but no news to the user
-            torch._C._functorch._set_vmap_fallback_warning_enabled(False)
+            torch._C._functorch._set_vmap_fallback_warning_enabled(False)  # type: ignore[attr-defined]
             return torch.func.vmap(run, randomness="different")(stacks)
         except (RuntimeError, ValueError) as error:
             if "vmap" in str(error) or "atching rule" in str(error):

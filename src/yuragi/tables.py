@@ -207,8 +207,8 @@ def load_table_model(path: str | os.PathLike[str]) -> TableModel:
     if "table" not in extra:
         raise files.FileError(f"{path} holds a network without the table it was fitted on: load it with yuragi.load")
     described = extra["table"]["columns"]
-    columns = Columns(**{name: tuple(v) if isinstance(v, list) else v for name, v in described.items()})
-    hidden = tuple(extra["table"]["hidden"])
+    restored: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in described.items()}
+    columns, hidden = Columns(**restored), tuple(extra["table"]["hidden"])
     return TableModel(files.load(path, _network(len(columns.features), hidden)), columns, hidden)
 
 
