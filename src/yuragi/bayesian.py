@@ -209,20 +209,26 @@ class Bayesian(nn.Module):
     def pass_mode(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Substitution:
         """The mode under which the network, called with these arguments, makes one stochastic pass; one member only."""
         stacks, per_example = self._noised(self.q(), None)
-        return self._mode(_only_row(stacks), args, kwargs, None, per_example)
+        return self._mode(self._only_row(stacks), args, kwargs, None, per_example)
 
     def _noised(self, q: Distribution, generator: torch.Generator | None) -> tuple[dict[str, Sequence[Tensor]], bool]:
         # what each member's draw is made of, and whether the estimator may act per example
         stacks: dict[str, Sequence[Tensor]] = {"means": q.mean}
-        scales = q.scales
-        per_example = self.estimator != "shared" and scales is not None
-        if self.estimator == "local" and scales is not None:
-            stacks["scales"] = scales
+        per_example = self.estimator != "shared" and q.sigma is not None
+        if self.estimator == "local" and q.sigma is not None:
+            stacks["sigma"] = [q.sigma]
         else:
             noise = q.noise(generator)
             if noise is not None:
-                stacks["deltas"] = noise
+                stacks["delta"] = [noise]
         return stacks, per_example
+
+    def _only_row(self, stacks: Mapping[str, Sequence[Tensor]]) -> dict[str, Sequence[Tensor]]:
+        # the means of a single member are the parameters: two views fewer for each in forward and in backward
+        row: dict[str, Sequence[Tensor]] = {"means": [weight.parameter for weight in self.weights]}
+        for name in stacks.keys() - {"means"}:
+            row[name] = [tensor.squeeze(0) for tensor in stacks[name]]
+        return row
 
     def _run_at_mean(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         if self.members == 1:
@@ -239,7 +245,7 @@ class Bayesian(nn.Module):
         finish: Callable[[Any], Any],
     ) -> Any:
         if self.members == 1:
-            return self._run_member(_only_row(stacks), args, kwargs, generator, False, per_example, finish)
+            return self._run_member(self._only_row(stacks), args, kwargs, generator, False, per_example, finish)
         stacks = stacks | {"buffers": self._stacked_buffers()}
         return passes.run_stacked(
             lambda row: self._run_member(row, args, kwargs, generator, self._vectorised_passes, per_example, finish),
@@ -272,9 +278,12 @@ class Bayesian(nn.Module):
         generator: torch.Generator | None,
         per_example: bool,
     ) -> Substitution:
-        draw = WeightDraw(row["means"], row.get("deltas"), row.get("scales"), generator)
+        (delta,), (sigma,) = row.get("delta", (None,)), row.get("sigma", (None,))
+        draw = WeightDraw(row["means"], delta, sigma, generator)
         index = {id(weight.parameter): i for i, weight in enumerate(self.weights)}
-        buffers = {id(own): value for own, value in zip(self.module.buffers(), row.get("buffers", ()), strict=False)}
+        buffers = {}
+        if "buffers" in row:
+            buffers = {id(own): value for own, value in zip(self.module.buffers(), row["buffers"], strict=True)}
         if per_example:
             return PerExample(index, draw, buffers, self.estimator, _batch_of(args, kwargs), self._shared)
         return Substitution(index, draw, buffers)
@@ -545,14 +554,12 @@ def _install(bnn: Bayesian, means: list[Tensor]) -> None:
 
 
 def _batch_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> int | None:
+    if args and isinstance(args[0], Tensor) and args[0].dim() > 0:  # the usual case, without walking a tree
+        return args[0].shape[0]
     for leaf in pytree.tree_leaves((args, kwargs)):
         if isinstance(leaf, Tensor) and leaf.dim() > 0:
             return leaf.shape[0]
     return None
-
-
-def _only_row(stacks: Mapping[str, Sequence[Tensor]]) -> dict[str, Sequence[Tensor]]:
-    return {name: [tensor.squeeze(0) for tensor in tensors] for name, tensors in stacks.items()}
 
 
 _MEAN = object()

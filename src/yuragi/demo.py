@@ -108,13 +108,12 @@ def fit_as_in_the_article(
                 q = bnn.q()
                 assert isinstance(q, MeanFieldDistribution)
                 error = F.mse_loss(bnn.run(q, (x[index],), {}), y[index])
-                by_tensor = bnn.prior.kl_from_normal(q.mean, q.sigma)
-                loss = error + (by_tensor * share).sum()
+                loss = error + bnn.prior.kl_from_normal(q.mean, q.sigma, share).sum()
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
                 if progress is not None:
-                    parts = (loss.item(), -error.item(), by_tensor.sum().item())
+                    parts = (loss.item(), -error.item(), q.kl(bnn.prior).item())
                     sums = [total + part * len(index) / len(x) for total, part in zip(sums, parts, strict=True)]
             if progress is not None:
                 progress(Epoch(epoch, epochs, sums[0], sums[1], sums[2], LR, None))

@@ -50,32 +50,42 @@ class WeightDraw:
 
     Args:
         means: μ, one tensor a weight.
-        deltas: w − μ of each weight, where it has been drawn already.
-        scales: σ of each weight, for noise drawn on demand and for `local`.
+        delta: w − μ where it has been drawn already, [P], the weights one after another.
+        sigma: σ, [P], for noise drawn on demand and for `local`.
         generator: source of noise drawn on demand.
     """
 
     def __init__(
         self,
         means: Sequence[Tensor],
-        deltas: Sequence[Tensor] | None,
-        scales: Sequence[Tensor] | None,
+        delta: Tensor | None,
+        sigma: Tensor | None,
         generator: torch.Generator | None,
     ) -> None:
         self.means = means
-        self.scales = scales
         self.generator = generator
-        self._deltas: dict[int, Tensor] = {} if deltas is None else dict(enumerate(deltas))
+        numels = [mean.numel() for mean in means]
+        self._flat_deltas = None if delta is None else delta.split_with_sizes(numels)
+        self._flat_scales = None if sigma is None else sigma.split_with_sizes(numels)
+        self._deltas: dict[int, Tensor] = {}
         self._values: dict[int, Tensor] = {}
         self._signs: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def scale(self, index: int) -> Tensor:
+        """σ of the weight, in its shape and dtype."""
+        assert self._flat_scales is not None
+        return self._flat_scales[index].view(self.means[index].shape).to(self.means[index].dtype)
 
     def delta(self, index: int) -> Tensor | None:
         """w − μ, the same for the whole pass; None for a weight without noise."""
         if index not in self._deltas:
-            if self.scales is None:
+            if self._flat_deltas is not None:
+                self._deltas[index] = self._flat_deltas[index].view(self.means[index].shape).to(self.means[index].dtype)
+            elif self._flat_scales is not None:
+                scale = self.scale(index)
+                self._deltas[index] = scale * torch.empty_like(scale).normal_(generator=self.generator)
+            else:
                 return None
-            scale = self.scales[index]
-            self._deltas[index] = scale * torch.empty_like(scale).normal_(generator=self.generator)
         return self._deltas[index]
 
     def value(self, index: int) -> Tensor:
@@ -88,11 +98,11 @@ class WeightDraw:
     def signs(self, index: int, rows: int, inputs: int, outputs: int, like: Tensor) -> tuple[Tensor, Tensor]:
         """Flipout's s [rows, inputs] and r [rows, outputs], ±1, the same wherever the weight is used in this pass."""
         if index not in self._signs:
-            # integers are several times faster than bernoulli_, which besides cannot differ between vmapped members
-            size = (rows * (inputs + outputs),)
-            bits = torch.randint(0, 2, size, generator=self.generator, dtype=like.dtype, device=like.device)
-            flat = bits.mul_(2).sub_(1)
-            s, r = flat.split([rows * inputs, rows * outputs])
+            # one random integer gives eight signed bytes, and so eight signs: an eighth of the generator's work
+            numel = rows * (inputs + outputs)
+            words = torch.randint(-(2**63), 2**63 - 1, (-(-numel // 8),), generator=self.generator, device=like.device)
+            flat = words.view(torch.int8).to(like.dtype).add_(0.5).sign_()
+            s, r, _ = flat.split_with_sizes([rows * inputs, rows * outputs, len(flat) - numel])
             self._signs[index] = (s.view(rows, inputs), r.view(rows, outputs))
         return self._signs[index]
 
@@ -124,6 +134,8 @@ class Operation(NamedTuple):
     def per_channel(self, values: Tensor) -> Tensor:
         """View [channels] or [B, channels] so that it broadcasts against the operation's input or output."""
         rank = self.input.dim()
+        if rank == 2 and values.dim() == 2:
+            return values
         rows = values.shape[:-1] or torch.Size([1])
         ones = [1] * (rank - 2)
         return values.reshape(*rows, *ones, -1) if self.channels_last else values.reshape(*rows, -1, *ones)
@@ -136,7 +148,7 @@ def flipout(op: Operation, draw: WeightDraw) -> Tensor:
     """
     mean = op.at_mean(draw)
     axis = -1 if op.channels_last else 1
-    s, r = draw.signs(op.touched[0], len(op.input), op.input.shape[axis], mean.shape[axis], op.input)
+    s, r = draw.signs(op.touched[0], op.input.shape[0], op.input.shape[axis], mean.shape[axis], op.input)
     bias = None if op.bias is None else draw.delta(op.bias)
     delta = None if op.weight is None else draw.delta(op.weight)
     r = op.per_channel(r).to(mean.dtype)  # under autocast the output has another dtype than the input
@@ -152,14 +164,13 @@ def local(op: Operation, draw: WeightDraw) -> Tensor:
     Exact for a Linear layer on [B, D]; across the positions of a convolution it is an approximation, which drops their
     correlation. Kingma, Salimans & Welling, "Variational dropout and the local reparameterization trick", 2015.
     """
-    assert draw.scales is not None
     mean = op.at_mean(draw)
-    bias = None if op.bias is None else draw.scales[op.bias].square()
+    bias = None if op.bias is None else draw.scale(op.bias).square()
     if op.weight is None:
         assert bias is not None
         variance = op.per_channel(bias).expand_as(mean)
     else:
-        variance = op.run(op.input.square(), draw.scales[op.weight].square(), bias)
+        variance = op.run(op.input.square(), draw.scale(op.weight).square(), bias)
     # clamp: the square root has no gradient at zero variance (dead units, features that are zero)
     std = variance.clamp_min(torch.finfo(variance.dtype).tiny).sqrt()
     return mean + std * torch.empty_like(mean).normal_(generator=draw.generator)

@@ -57,8 +57,10 @@ def checkpoint_contexts() -> tuple[AbstractContextManager[Any], AbstractContextM
     mode, stacked = running[-1]
     if stacked:
         raise NeedsLoop
-    for index in set(mode.index.values()):
-        mode.draw.value(index)  # drawn here, before the region notes the state of the random generator
+    # drawn here, before the region notes the state of the random generator, and outside the mode: the means are its keys
+    with torch._C.DisableTorchFunction():
+        for index in set(mode.index.values()):
+            mode.draw.value(index)
     return mode.recomputable(), _again(mode)
 
 

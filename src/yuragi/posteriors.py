@@ -26,6 +26,9 @@ from yuragi.weights import Weight
 class Distribution(ABC):
     """q(w) for the current parameters; K members, each a distribution over the same weights."""
 
+    sigma: Tensor | None = None
+    """σ [K, P], the weights one after another, where they are independent; else None."""
+
     def __init__(self, mean: Sequence[Tensor]) -> None:
         self.mean = list(mean)
 
@@ -37,7 +40,7 @@ class Distribution(ABC):
     @property
     def scales(self) -> list[Tensor] | None:
         """σ of each weight, list of [K, *shape], where the weights are independent; else None."""
-        return None
+        return None if self.sigma is None else split_like(self.sigma, self.mean)
 
     @property
     def is_points(self) -> bool:
@@ -45,8 +48,8 @@ class Distribution(ABC):
         return False
 
     @abstractmethod
-    def noise(self, generator: torch.Generator | None = None) -> list[Tensor] | None:
-        """One draw of w − mean for each member, list of [K, *shape]; None where it is zero."""
+    def noise(self, generator: torch.Generator | None = None) -> Tensor | None:
+        """One draw of w − mean for each member, [K, P], the weights one after another; None where it is zero."""
 
     @abstractmethod
     def kl(self, prior: Normal) -> Tensor:
@@ -61,7 +64,7 @@ class Distribution(ABC):
         noise = self.noise(generator)
         if noise is None:
             return self.mean
-        return [mean + delta for mean, delta in zip(self.mean, noise, strict=True)]
+        return [mean + delta for mean, delta in zip(self.mean, split_like(noise, self.mean), strict=True)]
 
 
 class Posterior(nn.Module, ABC):
@@ -132,23 +135,19 @@ class MeanField(Posterior):
 class MeanFieldDistribution(Distribution):
     """Independent Normals with means μ and standard deviations σ [K, P]."""
 
+    sigma: Tensor
+
     def __init__(self, mean: Sequence[Tensor], sigma: Tensor) -> None:
         super().__init__(mean)
         self.sigma = sigma
 
-    @property
-    def scales(self) -> list[Tensor]:
-        """σ of each weight, list of [K, *shape]."""
-        return split_like(self.sigma, self.mean)
-
-    def noise(self, generator: torch.Generator | None = None) -> list[Tensor]:
-        """σ·ε for each member, list of [K, *shape]."""
-        unit = torch.empty_like(self.sigma, requires_grad=False).normal_(generator=generator)
-        return split_like(self.sigma * unit, self.mean)
+    def noise(self, generator: torch.Generator | None = None) -> Tensor:
+        """σ·ε for each member, [K, P]."""
+        return self.sigma * torch.empty_like(self.sigma, requires_grad=False).normal_(generator=generator)
 
     def kl(self, prior: Normal) -> Tensor:
         """KL(q‖p) of each member, [K], nats, summed over all weights."""
-        return prior.kl_from_normal(self.mean, self.sigma).sum(1)
+        return prior.kl_from_normal(self.mean, self.sigma)
 
     def sample(self, member: Sequence[int], generator: torch.Generator | None) -> list[Tensor]:
         """Draw s from member `member[s]`: list of [S, *shape]."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +28,7 @@ class Normal(nn.Module):
 
     loc: Tensor
     scale: Tensor
+    numels: Tensor
 
     def __init__(self, mean: float = 0.0, scale: float | Tensor = 1.0) -> None:
         super().__init__()
@@ -42,7 +42,10 @@ class Normal(nn.Module):
         return self.prior_mean, self.prior_scale
 
     def setup(self, weights: Sequence[Weight], members: int) -> None:
-        """Resolve the prior for the given tensors into the buffers `loc` [1, T] and `scale` [1 or K, T]."""
+        """Resolve the prior for the given tensors into the buffers `loc` [1, T] and `scale` [K, T].
+
+        An axis along which all values are equal has length 1.
+        """
         pairs = [self.loc_and_scale(weight) for weight in weights]
         columns = [torch.as_tensor(scale, dtype=torch.float64).reshape(-1) for _, scale in pairs]
         rows = max(len(column) for column in columns)
@@ -52,23 +55,40 @@ class Normal(nn.Module):
         dtype = spread_dtype(weights)
         loc = torch.tensor([[loc for loc, _ in pairs]], dtype=dtype, device=device)
         scale = torch.stack([column.expand(rows) for column in columns], 1).to(device, dtype)
-        self.register_buffer("loc", loc)
-        self.register_buffer("scale", scale)
+        numels = torch.tensor([weight.numel for weight in weights], device=device)
+        self.register_buffer("loc", _shortest(loc))
+        self.register_buffer("scale", _shortest(scale))
+        self.register_buffer("numels", numels, persistent=False)
 
-    def kl_from_normal(self, means: Sequence[Tensor], sigma: Tensor) -> Tensor:
-        """KL(q‖p) of a mean-field Normal q, summed within each tensor; the KL of the whole is the sum over tensors.
+    def kl_from_normal(self, means: Sequence[Tensor], sigma: Tensor, tensor_weight: Tensor | None = None) -> Tensor:
+        """KL(q‖p) of a mean-field Normal q, summed over all weights.
 
         KL = Σ log(s/σ) + (σ² + (μ − m)²) / (2 s²) − ½.
 
         Args:
             means: μ, one tensor [K, *shape] a weight.
             sigma: σ > 0, [K, P], the weights one after another.
+            tensor_weight: [T], what the KL of each tensor counts; 1 where None, which is the KL itself.
 
         Returns:
-            [K, T], nats, T the number of tensors.
+            [K], nats.
         """
-        result: Tensor = _NormalKL.apply(sigma, self.loc, self.scale, *means)[0]  # type: ignore[no-untyped-call]
-        return result
+        # on all weights at once: a network of many small tensors would spend its time in launching operations
+        mean = torch.cat([mean.flatten(1) for mean in means], 1).to(sigma.dtype)
+        centred = mean - self._along(self.loc, sigma)
+        quadratic = torch.addcmul(centred.square(), sigma, sigma) * self._along(0.5 / self.scale.square(), sigma)
+        terms = quadratic - sigma.log()
+        constant = self.scale.log() - 0.5  # [K or 1, T or 1]
+        if tensor_weight is None:
+            return terms.sum(1) + (constant * self.numels).sum(1)
+        terms = terms * self._along(tensor_weight.unsqueeze(0), sigma)
+        return terms.sum(1) + (constant * self.numels * tensor_weight).sum(1)
+
+    def _along(self, columns: Tensor, sigma: Tensor) -> Tensor:
+        # [R, T] -> [R, P], a value a tensor to a value a weight; what is equal everywhere broadcasts
+        if columns.shape[1] == 1:
+            return columns
+        return columns.repeat_interleave(self.numels, 1, output_size=sigma.shape[1])
 
     def squared_distance(self, means: Sequence[Tensor], anchors: Sequence[Tensor]) -> Tensor:
         """Σ (w − a)² / (2 s²) over all weights, [K]: the regulariser of an anchored posterior."""
@@ -81,13 +101,14 @@ class Normal(nn.Module):
     def sample(self, weights: Sequence[Weight], members: int, generator: torch.Generator | None) -> list[Tensor]:
         """One draw a member from the prior: a list of tensors [K, *shape], in each weight's dtype."""
         draws = []
+        locs, scales = (columns.expand(-1, len(weights)) for columns in (self.loc, self.scale))
         for index, weight in enumerate(weights):
             like = weight.parameter
             unit = torch.randn(
                 (members, *weight.shape), generator=generator, device=like.device, dtype=self.scale.dtype
             )
-            scale = self.scale[:, index].reshape(-1, *[1] * len(weight.shape))
-            draws.append((self.loc[0, index] + scale * unit).to(like.dtype))
+            ones = [1] * len(weight.shape)
+            draws.append((locs[:, index].reshape(-1, *ones) + scales[:, index].reshape(-1, *ones) * unit).to(like.dtype))
         return draws
 
     def arguments(self) -> dict[str, float | Tensor]:
@@ -140,40 +161,5 @@ def _positive(name: str, value: float | Tensor) -> float | Tensor:
     return value if isinstance(value, Tensor) and value.dim() == 1 else float(tensor)
 
 
-class _NormalKL(torch.autograd.Function):
-    # Value and gradient in closed form, on all weights at once: the graph of the plain expression would hold five
-    # tensors a weight, and a network of many small tensors would spend its time in launching operations.
-
-    @staticmethod
-    def forward(sigma: Tensor, loc: Tensor, scale: Tensor, *means: Tensor) -> tuple[Tensor, Tensor]:
-        numels = [mean[0].numel() for mean in means]
-        counts = torch.tensor(numels, device=sigma.device)
-        centred = torch.cat([mean.reshape(len(mean), -1) for mean in means], 1).to(sigma.dtype)
-        centred = centred - loc.repeat_interleave(counts, 1, output_size=sigma.shape[1])
-        squares = torch.addcmul(centred * centred, sigma, sigma).split_with_sizes(numels, 1)
-        logs = sigma.log().split_with_sizes(numels, 1)
-        quadratic = torch.stack([part.sum(1) for part in squares], 1) / (2 * scale.square())
-        log_sigma = torch.stack([part.sum(1) for part in logs], 1)
-        return quadratic + (scale.log() - 0.5) * counts - log_sigma, centred
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
-        sigma, _, scale, *means = inputs
-        ctx.shapes = [(mean.shape, mean.dtype) for mean in means]
-        ctx.set_materialize_grads(False)
-        ctx.save_for_backward(sigma, scale, output[1])
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor | None) -> tuple[Tensor | None, ...]:
-        sigma, scale, centred = ctx.saved_tensors
-        numels = [shape[1:].numel() for shape, _ in ctx.shapes]
-        counts = torch.tensor(numels, device=sigma.device)
-        grad, by_centred = grad_outputs  # [K, T] and [K, P]; the latter comes with second derivatives only
-        if grad is None:
-            grad = sigma.new_zeros(len(sigma), len(numels))
-        precision = (grad / scale.square()).repeat_interleave(counts, 1, output_size=sigma.shape[1])
-        grad_sigma = sigma * precision - grad.repeat_interleave(counts, 1, output_size=sigma.shape[1]) / sigma
-        by_mean = centred * precision if by_centred is None else centred * precision + by_centred
-        parts = by_mean.split_with_sizes(numels, 1)
-        grad_means = [part.reshape(shape).to(dtype) for part, (shape, dtype) in zip(parts, ctx.shapes, strict=True)]
-        return grad_sigma, None, None, *grad_means
+def _shortest(columns: Tensor) -> Tensor:
+    return columns[:, :1].clone() if bool((columns == columns[:, :1]).all()) else columns

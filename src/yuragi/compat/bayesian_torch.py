@@ -23,7 +23,8 @@ from yuragi.posteriors import MeanField, MeanFieldDistribution
 from yuragi.priors import Normal
 
 _ENGINE = "_yuragi_engine"
-_RHO, _LOC, _SCALE = "posterior_rho", "prior_loc", "prior_scale"
+_RHO = "posterior_rho"
+_PRIOR = {"loc": "prior_loc", "scale": "prior_scale", "numels": "prior_numels"}  # buffer of the engine's prior -> of m
 _INIT_STD = 0.1  # of both μ and ρ, as in Bayesian-Torch
 _KEYS = ("prior_mu", "prior_sigma", "posterior_mu_init", "posterior_rho_init", "type", "moped_enable")
 _ESTIMATORS: dict[str, Estimator] = {"Flipout": "flipout", "Reparameterization": "shared"}
@@ -78,8 +79,8 @@ def dnn_to_bnn(m: nn.Module, bnn_prior_parameters: Mapping[str, Any]) -> None:
                 if weight.role != "gain":
                     weight.parameter.normal_(bnn_prior_parameters["posterior_mu_init"], _INIT_STD)
     m.register_parameter(_RHO, posterior.rho)
-    m.register_buffer(_LOC, prior.loc)
-    m.register_buffer(_SCALE, prior.scale)
+    for own, name in _PRIOR.items():
+        m.register_buffer(name, prior._buffers[own], persistent=own not in prior._non_persistent_buffers_set)
     m.__dict__[_ENGINE] = engine  # not a child module: a Sequential would run it
     m.register_forward_pre_hook(_enter, with_kwargs=True)
     m.register_forward_hook(_leave, always_call=True)
@@ -109,10 +110,9 @@ def get_kl_loss(m: nn.Module, reduction: Literal["mean", "sum"] = "mean") -> Ten
         engine = _engine(part)
         q = engine.q()
         assert isinstance(q, MeanFieldDistribution)
-        by_tensor = engine.prior.kl_from_normal(q.mean, q.sigma)  # [1, T]
-        if reduction == "mean":
-            by_tensor = by_tensor / by_tensor.new_tensor([weight.numel for weight in engine.weights])
-        total = by_tensor.sum() if total is None else total + by_tensor.sum()
+        share = 1 / engine.prior.numels.to(q.sigma.dtype) if reduction == "mean" else None
+        kl = engine.prior.kl_from_normal(q.mean, q.sigma, share).sum()
+        total = kl if total is None else total + kl
     assert total is not None
     return total
 
@@ -145,8 +145,8 @@ def _engine(m: nn.Module) -> Bayesian:
             "copy.deepcopy, or DistributedDataParallel in place of DataParallel"
         )
     engine.posterior._parameters["rho"] = m._parameters[_RHO]
-    engine.prior._buffers["loc"] = m._buffers[_LOC]
-    engine.prior._buffers["scale"] = m._buffers[_SCALE]
+    for own, name in _PRIOR.items():
+        engine.prior._buffers[own] = m._buffers[name]
     return engine
 
 
