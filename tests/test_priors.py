@@ -52,9 +52,7 @@ PRIORS = {
 @pytest.mark.parametrize("name", PRIORS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_kl_is_the_sum_of_those_of_torch_and_so_is_its_gradient(
-    name: str, dtype: torch.dtype, weighted: bool
-) -> None:
+def test_kl_is_the_sum_of_those_of_torch_and_so_is_its_gradient(name: str, dtype: torch.dtype, weighted: bool) -> None:
     prior, weights = copy.deepcopy(PRIORS[name]), select_weights(network().to(dtype))[0]
     prior.setup(weights, K)
     means, sigma = posterior(weights, dtype)

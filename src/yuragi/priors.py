@@ -74,7 +74,7 @@ class Normal(nn.Module):
             [K], nats.
         """
         # on all weights at once: a network of many small tensors would spend its time in launching operations
-        mean = torch.cat([mean.flatten(1) for mean in means], 1).to(sigma.dtype)
+        mean = torch.cat([mean.reshape(len(mean), -1) for mean in means], 1).to(sigma.dtype)
         centred = mean - self._along(self.loc, sigma)
         quadratic = torch.addcmul(centred.square(), sigma, sigma) * self._along(0.5 / self.scale.square(), sigma)
         terms = quadratic - sigma.log()
@@ -108,7 +108,9 @@ class Normal(nn.Module):
                 (members, *weight.shape), generator=generator, device=like.device, dtype=self.scale.dtype
             )
             ones = [1] * len(weight.shape)
-            draws.append((locs[:, index].reshape(-1, *ones) + scales[:, index].reshape(-1, *ones) * unit).to(like.dtype))
+            draws.append(
+                (locs[:, index].reshape(-1, *ones) + scales[:, index].reshape(-1, *ones) * unit).to(like.dtype)
+            )
         return draws
 
     def arguments(self) -> dict[str, float | Tensor]:
