@@ -11,7 +11,7 @@ from torch.distributions import Normal as TorchNormal
 from torch.distributions import kl_divergence
 
 import yuragi as yu
-from yuragi.posteriors import split_like
+from yuragi.flat import split_like
 from yuragi.priors import FanIn, Normal, spread_dtype
 from yuragi.weights import Weight, select_weights
 
@@ -59,7 +59,8 @@ def test_kl_is_the_sum_of_those_of_torch_and_so_is_its_gradient(name: str, dtype
     by_tensor = plain_kl(prior, weights, means, sigma)
     generator = torch.Generator().manual_seed(1)
     counts = torch.rand(len(weights), generator=generator, dtype=dtype) if weighted else None
-    kl = prior.kl_from_normal(means, sigma, counts)
+    numels = torch.tensor([weight.numel for weight in weights])
+    kl = prior.kl_from_normal(means, sigma, None if counts is None else counts.repeat_interleave(numels))
     expected = (by_tensor if counts is None else by_tensor * counts).sum(1)
     torch.testing.assert_close(kl, expected, rtol=1e-5, atol=0)
     each = torch.randn(kl.shape, generator=generator, dtype=dtype)

@@ -15,6 +15,7 @@ from torch.utils import _pytree as pytree
 from yuragi import passes
 from yuragi.coverage import Coverage
 from yuragi.estimators import ESTIMATORS, Estimator, NeedsLoop, NeedsSharedDraw, PerExample, Substitution, WeightDraw
+from yuragi.flat import pieces
 from yuragi.likelihoods import Gaussian, Likelihood
 from yuragi.posteriors import Anchored, Distribution, MeanField, Posterior
 from yuragi.priors import FanIn, Normal
@@ -92,7 +93,7 @@ class Bayesian(nn.Module):
 
     def q(self) -> Distribution:
         """The posterior over weights at the current parameters; see `yuragi.posteriors`."""
-        result: Distribution = self.posterior(self._stacked_means())
+        result: Distribution = self.posterior(self._mean_parameters(), self.members)
         return result
 
     def kl(self) -> Tensor:
@@ -209,31 +210,24 @@ class Bayesian(nn.Module):
     def pass_mode(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Substitution:
         """The mode under which the network, called with these arguments, makes one stochastic pass; one member only."""
         stacks, per_example = self._noised(self.q(), None)
-        return self._mode(self._only_row(stacks), args, kwargs, None, per_example)
+        return self._mode(stacks, args, kwargs, None, per_example)
 
     def _noised(self, q: Distribution, generator: torch.Generator | None) -> tuple[dict[str, Sequence[Tensor]], bool]:
         # what each member's draw is made of, and whether the estimator may act per example
-        stacks: dict[str, Sequence[Tensor]] = {"means": q.mean}
+        stacks: dict[str, Sequence[Tensor]] = {"means": q.means}
         per_example = self.estimator != "shared" and q.sigma is not None
         if self.estimator == "local" and q.sigma is not None:
-            stacks["sigma"] = [q.sigma]
+            stacks["scales"] = pieces(q.sigma, q.means)
         else:
             noise = q.noise(generator)
             if noise is not None:
-                stacks["delta"] = [noise]
+                stacks["deltas"] = noise
         return stacks, per_example
-
-    def _only_row(self, stacks: Mapping[str, Sequence[Tensor]]) -> dict[str, Sequence[Tensor]]:
-        # the means of a single member are the parameters: two views fewer for each in forward and in backward
-        row: dict[str, Sequence[Tensor]] = {"means": [weight.parameter for weight in self.weights]}
-        for name in stacks.keys() - {"means"}:
-            row[name] = [tensor.squeeze(0) for tensor in stacks[name]]
-        return row
 
     def _run_at_mean(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         if self.members == 1:
             return self.module(*args, **kwargs)
-        return self._attempt({"means": self._stacked_means()}, args, kwargs, None, False, _as_returned)
+        return self._attempt({"means": self._mean_parameters()}, args, kwargs, None, False, _as_returned)
 
     def _attempt(
         self,
@@ -245,7 +239,7 @@ class Bayesian(nn.Module):
         finish: Callable[[Any], Any],
     ) -> Any:
         if self.members == 1:
-            return self._run_member(self._only_row(stacks), args, kwargs, generator, False, per_example, finish)
+            return self._run_member(stacks, args, kwargs, generator, False, per_example, finish)
         stacks = stacks | {"buffers": self._stacked_buffers()}
         return passes.run_stacked(
             lambda row: self._run_member(row, args, kwargs, generator, self._vectorised_passes, per_example, finish),
@@ -278,8 +272,7 @@ class Bayesian(nn.Module):
         generator: torch.Generator | None,
         per_example: bool,
     ) -> Substitution:
-        (delta,), (sigma,) = row.get("delta", (None,)), row.get("sigma", (None,))
-        draw = WeightDraw(row["means"], delta, sigma, generator)
+        draw = WeightDraw(row["means"], row.get("deltas"), row.get("scales"), generator)
         index = {id(weight.parameter): i for i, weight in enumerate(self.weights)}
         buffers = {}
         if "buffers" in row:
@@ -398,9 +391,10 @@ class Bayesian(nn.Module):
         """A Bayesian weight, for its device and dtype."""
         return self.weights[0].parameter
 
-    def _stacked_means(self) -> list[Tensor]:
+    def _mean_parameters(self) -> list[Tensor]:
+        # [*shape] for a single member, whose means are the network's own parameters, else [K, *shape]
         if self.members == 1:
-            return [weight.parameter.unsqueeze(0) for weight in self.weights]
+            return [weight.parameter for weight in self.weights]
         return list(self.means.values())
 
     def _stacked_buffers(self) -> list[Tensor]:

@@ -100,7 +100,7 @@ def fit_as_in_the_article(
                 weight.parameter.normal_(0, INIT_STD)
             assert isinstance(bnn.posterior, MeanField)
             bnn.posterior.rho.normal_(RHO_INIT, INIT_STD)
-        share = KL_COEFFICIENT / torch.tensor([float(weight.numel) for weight in bnn.weights], device=x.device)
+        share = torch.cat([torch.full((weight.numel,), KL_COEFFICIENT / weight.numel) for weight in bnn.weights]).to(x)
         optimizer = torch.optim.Adam(bnn.parameters(), lr=LR, fused=x.device.type in ("cpu", "cuda"))
         for epoch in range(1, epochs + 1):
             sums = [0.0, 0.0, 0.0]
@@ -108,7 +108,7 @@ def fit_as_in_the_article(
                 q = bnn.q()
                 assert isinstance(q, MeanFieldDistribution)
                 error = F.mse_loss(bnn.run(q, (x[index],), {}), y[index])
-                loss = error + bnn.prior.kl_from_normal(q.mean, q.sigma, share).sum()
+                loss = error + bnn.prior.kl_from_normal(q.means, q.sigma, share).sum()
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()

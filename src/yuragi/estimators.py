@@ -12,7 +12,7 @@ is valid; any other operation gets one draw, the same for the whole pass.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from types import FrameType
 from typing import Any, Literal, NamedTuple
@@ -34,6 +34,7 @@ _PER_EXAMPLE_OPS: dict[Callable[..., Any], int | None] = {
     F.conv_transpose2d: 4,
     F.conv_transpose3d: 5,
 }
+_SIGNS = 2**15  # drawn at once
 # attributes of a tensor that do not read its values: asking for them is not a use of the weight
 _METADATA = frozenset(
     {"dim", "size", "stride", "numel", "is_contiguous", "data_ptr", "element_size", "is_floating_point", "is_complex"}
@@ -50,42 +51,33 @@ class WeightDraw:
 
     Args:
         means: μ, one tensor a weight.
-        delta: w − μ where it has been drawn already, [P], the weights one after another.
-        sigma: σ, [P], for noise drawn on demand and for `local`.
+        deltas: w − μ of each weight, where it has been drawn already.
+        scales: σ of each weight, for noise drawn on demand and for `local`.
         generator: source of noise drawn on demand.
     """
 
     def __init__(
         self,
         means: Sequence[Tensor],
-        delta: Tensor | None,
-        sigma: Tensor | None,
+        deltas: Sequence[Tensor] | None,
+        scales: Sequence[Tensor] | None,
         generator: torch.Generator | None,
     ) -> None:
         self.means = means
+        self.scales = scales
         self.generator = generator
-        numels = [mean.numel() for mean in means]
-        self._flat_deltas = None if delta is None else delta.split_with_sizes(numels)
-        self._flat_scales = None if sigma is None else sigma.split_with_sizes(numels)
-        self._deltas: dict[int, Tensor] = {}
+        self._deltas: dict[int, Tensor] = {} if deltas is None else dict(enumerate(deltas))
         self._values: dict[int, Tensor] = {}
         self._signs: dict[int, tuple[Tensor, Tensor]] = {}
-
-    def scale(self, index: int) -> Tensor:
-        """σ of the weight, in its shape and dtype."""
-        assert self._flat_scales is not None
-        return self._flat_scales[index].view(self.means[index].shape).to(self.means[index].dtype)
+        self._stock: Tensor | None = None
 
     def delta(self, index: int) -> Tensor | None:
         """w − μ, the same for the whole pass; None for a weight without noise."""
         if index not in self._deltas:
-            if self._flat_deltas is not None:
-                self._deltas[index] = self._flat_deltas[index].view(self.means[index].shape).to(self.means[index].dtype)
-            elif self._flat_scales is not None:
-                scale = self.scale(index)
-                self._deltas[index] = scale * torch.empty_like(scale).normal_(generator=self.generator)
-            else:
+            if self.scales is None:
                 return None
+            scale = self.scales[index]
+            self._deltas[index] = scale * torch.empty_like(scale).normal_(generator=self.generator)
         return self._deltas[index]
 
     def value(self, index: int) -> Tensor:
@@ -98,13 +90,20 @@ class WeightDraw:
     def signs(self, index: int, rows: int, inputs: int, outputs: int, like: Tensor) -> tuple[Tensor, Tensor]:
         """Flipout's s [rows, inputs] and r [rows, outputs], ±1, the same wherever the weight is used in this pass."""
         if index not in self._signs:
-            # one random integer gives eight signed bytes, and so eight signs: an eighth of the generator's work
-            numel = rows * (inputs + outputs)
-            words = torch.randint(-(2**63), 2**63 - 1, (-(-numel // 8),), generator=self.generator, device=like.device)
-            flat = words.view(torch.int8).to(like.dtype).add_(0.5).sign_()
-            s, r, _ = flat.split_with_sizes([rows * inputs, rows * outputs, len(flat) - numel])
-            self._signs[index] = (s.view(rows, inputs), r.view(rows, outputs))
+            s = self._take_signs(rows * inputs, like).view(rows, inputs)
+            r = self._take_signs(rows * outputs, like).view(rows, outputs)
+            self._signs[index] = (s, r)
         return self._signs[index]
+
+    def _take_signs(self, numel: int, like: Tensor) -> Tensor:
+        # from a stock: a small network's layers need few, and drawing them costs more for the calls than for the signs
+        if self._stock is None or self._stock.dtype != like.dtype or self._stock.shape[0] < numel:
+            # one random integer gives eight signed bytes, and so eight signs: an eighth of the generator's work
+            size = (-(-max(numel, _SIGNS) // 8),)
+            words = torch.randint(-(2**63), 2**63 - 1, size, generator=self.generator, device=like.device)
+            self._stock = words.view(torch.int8).to(like.dtype).add_(0.5).sign_()
+        taken, self._stock = self._stock[:numel], self._stock[numel:]
+        return taken
 
 
 class Operation(NamedTuple):
@@ -151,7 +150,9 @@ def flipout(op: Operation, draw: WeightDraw) -> Tensor:
     s, r = draw.signs(op.touched[0], op.input.shape[0], op.input.shape[axis], mean.shape[axis], op.input)
     bias = None if op.bias is None else draw.delta(op.bias)
     delta = None if op.weight is None else draw.delta(op.weight)
-    r = op.per_channel(r).to(mean.dtype)  # under autocast the output has another dtype than the input
+    r = op.per_channel(r)
+    if r.dtype != mean.dtype:  # under autocast
+        r = r.to(mean.dtype)
     if delta is None:
         assert bias is not None
         return torch.addcmul(mean, op.per_channel(bias).to(mean.dtype), r)
@@ -164,13 +165,14 @@ def local(op: Operation, draw: WeightDraw) -> Tensor:
     Exact for a Linear layer on [B, D]; across the positions of a convolution it is an approximation, which drops their
     correlation. Kingma, Salimans & Welling, "Variational dropout and the local reparameterization trick", 2015.
     """
+    assert draw.scales is not None
     mean = op.at_mean(draw)
-    bias = None if op.bias is None else draw.scale(op.bias).square()
+    bias = None if op.bias is None else draw.scales[op.bias].square()
     if op.weight is None:
         assert bias is not None
         variance = op.per_channel(bias).expand_as(mean)
     else:
-        variance = op.run(op.input.square(), draw.scale(op.weight).square(), bias)
+        variance = op.run(op.input.square(), draw.scales[op.weight].square(), bias)
     # clamp: the square root has no gradient at zero variance (dead units, features that are zero)
     std = variance.clamp_min(torch.finfo(variance.dtype).tiny).sqrt()
     return mean + std * torch.empty_like(mean).normal_(generator=draw.generator)
@@ -210,7 +212,9 @@ class Substitution(TorchFunctionMode):
     ) -> Any:
         """Run `func` with the draw in place of every weight among its arguments."""
         kwargs = kwargs or {}
-        touched = self._touched(args) + self._touched(tuple(kwargs.values())) if kwargs else self._touched(args)
+        touched = self._touched(args)
+        if kwargs:
+            touched += self._touched(kwargs.values())
         if touched and not _is_metadata(func):
             if not torch.compiler.is_compiling():
                 self._refuse_unsafe_checkpoint()
@@ -222,14 +226,13 @@ class Substitution(TorchFunctionMode):
     def _run(self, func: Callable[..., Any], args: Any, kwargs: Any, touched: list[int]) -> Any:
         return func(*self._replace(args), **self._replace(kwargs))
 
-    def _touched(self, values: tuple[Any, ...] | list[Any]) -> list[int]:
+    def _touched(self, values: Iterable[Any]) -> list[int]:
         found = []
         for value in values:
-            if isinstance(value, Tensor):
-                index = self.index.get(id(value))
-                if index is not None:
-                    found.append(index)
-            elif isinstance(value, (list, tuple)):
+            index = self.index.get(id(value))
+            if index is not None:
+                found.append(index)
+            elif type(value) in (list, tuple):
                 found += self._touched(value)
         return found
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from yuragi.flat import joined, pieces, split_like
 from yuragi.priors import Normal, spread_dtype
 from yuragi.weights import Weight
 
@@ -29,13 +30,15 @@ class Distribution(ABC):
     sigma: Tensor | None = None
     """σ [K, P], the weights one after another, where they are independent; else None."""
 
-    def __init__(self, mean: Sequence[Tensor]) -> None:
-        self.mean = list(mean)
+    def __init__(self, means: Sequence[Tensor], members: int) -> None:
+        self.means = list(means)
+        """The parameters that hold the means: [K, *shape] each, and [*shape] where K is 1."""
+        self.members = members
 
     @property
-    def members(self) -> int:
-        """K, the number of members."""
-        return len(self.mean[0])
+    def mean(self) -> list[Tensor]:
+        """μ of each weight, list of [K, *shape]."""
+        return self.means if self.members > 1 else [mean.unsqueeze(0) for mean in self.means]
 
     @property
     def scales(self) -> list[Tensor] | None:
@@ -48,8 +51,8 @@ class Distribution(ABC):
         return False
 
     @abstractmethod
-    def noise(self, generator: torch.Generator | None = None) -> Tensor | None:
-        """One draw of w − mean for each member, [K, P], the weights one after another; None where it is zero."""
+    def noise(self, generator: torch.Generator | None = None) -> Sequence[Tensor] | None:
+        """One draw of w − mean for each weight and member, in the shapes of `means`; None where it is zero."""
 
     @abstractmethod
     def kl(self, prior: Normal) -> Tensor:
@@ -64,7 +67,7 @@ class Distribution(ABC):
         noise = self.noise(generator)
         if noise is None:
             return self.mean
-        return [mean + delta for mean, delta in zip(self.mean, split_like(noise, self.mean), strict=True)]
+        return [mean + delta.view_as(mean) for mean, delta in zip(self.mean, noise, strict=True)]
 
 
 class Posterior(nn.Module, ABC):
@@ -75,8 +78,8 @@ class Posterior(nn.Module, ABC):
         """Create the parameters and buffers for these weights."""
 
     @abstractmethod
-    def forward(self, means: Sequence[Tensor]) -> Distribution:
-        """q(w) around `means`, list of [K, *shape]."""
+    def forward(self, means: Sequence[Tensor], members: int) -> Distribution:
+        """q(w) around `means`, list of [K, *shape], or of [*shape] where K, the number of members, is 1."""
 
     def arguments(self) -> dict[str, Any]:
         """What to construct an equal posterior with, before `setup`."""
@@ -123,9 +126,9 @@ class MeanField(Posterior):
             torch.full((members, total), rho, dtype=spread_dtype(weights), device=weights[0].parameter.device)
         )
 
-    def forward(self, means: Sequence[Tensor]) -> MeanFieldDistribution:
-        """q(w) around `means`, list of [K, *shape]."""
-        return MeanFieldDistribution(means, F.softplus(self.rho))
+    def forward(self, means: Sequence[Tensor], members: int) -> MeanFieldDistribution:
+        """q(w) around `means`, list of [K, *shape], or of [*shape] where K, the number of members, is 1."""
+        return MeanFieldDistribution(means, members, F.softplus(self.rho))
 
     def arguments(self) -> dict[str, Any]:
         """What to construct an equal posterior with, before `setup`."""
@@ -137,17 +140,19 @@ class MeanFieldDistribution(Distribution):
 
     sigma: Tensor
 
-    def __init__(self, mean: Sequence[Tensor], sigma: Tensor) -> None:
-        super().__init__(mean)
+    def __init__(self, means: Sequence[Tensor], members: int, sigma: Tensor) -> None:
+        super().__init__(means, members)
         self.sigma = sigma
 
-    def noise(self, generator: torch.Generator | None = None) -> Tensor:
-        """σ·ε for each member, [K, P]."""
-        return self.sigma * torch.empty_like(self.sigma, requires_grad=False).normal_(generator=generator)
+    def noise(self, generator: torch.Generator | None = None) -> Sequence[Tensor]:
+        """σ·ε for each weight and member, in the shapes of `means`."""
+        unit = torch.empty_like(self.sigma, requires_grad=False).normal_(generator=generator)
+        drawn: tuple[Tensor, ...] = _Noise.apply(self.sigma, unit, self.means)  # type: ignore[no-untyped-call]
+        return drawn
 
     def kl(self, prior: Normal) -> Tensor:
         """KL(q‖p) of each member, [K], nats, summed over all weights."""
-        return prior.kl_from_normal(self.mean, self.sigma)
+        return prior.kl_from_normal(self.means, self.sigma)
 
     def sample(self, member: Sequence[int], generator: torch.Generator | None) -> list[Tensor]:
         """Draw s from member `member[s]`: list of [S, *shape]."""
@@ -157,6 +162,20 @@ class MeanFieldDistribution(Distribution):
         index = torch.as_tensor(member, device=self.sigma.device)
         noise = split_like(self.sigma[index].mul_(unit) if self.members > 1 else unit.mul_(self.sigma), self.mean)
         return [mean[index] + delta for mean, delta in zip(self.mean, noise, strict=True)]
+
+
+class _Noise(torch.autograd.Function):
+    """σ·ε cut into one tensor a weight: one node in the graph, where views of views would be three a weight."""
+
+    @staticmethod
+    def forward(ctx: Any, sigma: Tensor, unit: Tensor, means: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        ctx.save_for_backward(unit)
+        return tuple(pieces(sigma * unit, means))
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        (unit,) = ctx.saved_tensors
+        return joined(grad_outputs, len(unit), unit.dtype) * unit, None, None
 
 
 class Anchored(Posterior):
@@ -198,9 +217,9 @@ class Anchored(Posterior):
         """The anchors: members start where their prior draw is."""
         return [anchor.clone() for anchor in self.anchors]
 
-    def forward(self, means: Sequence[Tensor]) -> AnchoredDistribution:
-        """q(w) at `means`, list of [K, *shape]."""
-        return AnchoredDistribution(means, self.anchors)
+    def forward(self, means: Sequence[Tensor], members: int) -> AnchoredDistribution:
+        """q(w) at `means`, list of [K, *shape], or of [*shape] where K, the number of members, is 1."""
+        return AnchoredDistribution(means, members, self.anchors)
 
     def target_noise(self, index: Tensor, shape: torch.Size) -> Tensor:
         """z: standard normals that depend on the seed, the member and the datum's index, and on nothing else.
@@ -224,8 +243,8 @@ class Anchored(Posterior):
 class AnchoredDistribution(Distribution):
     """K points, and the anchors that they are held to."""
 
-    def __init__(self, mean: Sequence[Tensor], anchors: Sequence[Tensor]) -> None:
-        super().__init__(mean)
+    def __init__(self, means: Sequence[Tensor], members: int, anchors: Sequence[Tensor]) -> None:
+        super().__init__(means, members)
         self.anchors = anchors
 
     @property
@@ -243,14 +262,8 @@ class AnchoredDistribution(Distribution):
 
     def sample(self, member: Sequence[int], generator: torch.Generator | None) -> list[Tensor]:
         """The members asked for: list of [S, *shape]."""
-        index = torch.as_tensor(member, device=self.mean[0].device)
+        index = torch.as_tensor(member, device=self.means[0].device)
         return [mean[index] for mean in self.mean]
-
-
-def split_like(flat: Tensor, means: Sequence[Tensor]) -> list[Tensor]:
-    """Cut [R, P] into one tensor [R, *shape] a weight, in the weight's dtype; `means` are [K, *shape]."""
-    parts = flat.split_with_sizes([mean[0].numel() for mean in means], 1)
-    return [part.reshape(len(flat), *mean.shape[1:]).to(mean.dtype) for part, mean in zip(parts, means, strict=True)]
 
 
 def inverse_softplus(value: float) -> float:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from yuragi.flat import joined, pieces
 from yuragi.weights import Weight
 
 
@@ -60,29 +62,22 @@ class Normal(nn.Module):
         self.register_buffer("scale", _shortest(scale))
         self.register_buffer("numels", numels, persistent=False)
 
-    def kl_from_normal(self, means: Sequence[Tensor], sigma: Tensor, tensor_weight: Tensor | None = None) -> Tensor:
+    def kl_from_normal(self, means: Sequence[Tensor], sigma: Tensor, counts: Tensor | None = None) -> Tensor:
         """KL(q‖p) of a mean-field Normal q, summed over all weights.
 
         KL = Σ log(s/σ) + (σ² + (μ − m)²) / (2 s²) − ½.
 
         Args:
-            means: μ, one tensor [K, *shape] a weight.
+            means: μ, one tensor [K, *shape] a weight, or [*shape] where K is 1.
             sigma: σ > 0, [K, P], the weights one after another.
-            tensor_weight: [T], what the KL of each tensor counts; 1 where None, which is the KL itself.
+            counts: [P], how often each weight's KL counts; once where None, which is the KL itself.
 
         Returns:
             [K], nats.
         """
-        # on all weights at once: a network of many small tensors would spend its time in launching operations
-        mean = torch.cat([mean.reshape(len(mean), -1) for mean in means], 1).to(sigma.dtype)
-        centred = mean - self._along(self.loc, sigma)
-        quadratic = torch.addcmul(centred.square(), sigma, sigma) * self._along(0.5 / self.scale.square(), sigma)
-        terms = quadratic - sigma.log()
-        constant = self.scale.log() - 0.5  # [K or 1, T or 1]
-        if tensor_weight is None:
-            return terms.sum(1) + (constant * self.numels).sum(1)
-        terms = terms * self._along(tensor_weight.unsqueeze(0), sigma)
-        return terms.sum(1) + (constant * self.numels * tensor_weight).sum(1)
+        loc, scale = self._along(self.loc, sigma), self._along(self.scale, sigma)
+        quadratic: Tensor = _NormalKL.apply(sigma, loc, scale, counts, *means)  # type: ignore[no-untyped-call]
+        return quadratic
 
     def _along(self, columns: Tensor, sigma: Tensor) -> Tensor:
         # [R, T] -> [R, P], a value a tensor to a value a weight; what is equal everywhere broadcasts
@@ -91,9 +86,14 @@ class Normal(nn.Module):
         return columns.repeat_interleave(self.numels, 1, output_size=sigma.shape[1])
 
     def squared_distance(self, means: Sequence[Tensor], anchors: Sequence[Tensor]) -> Tensor:
-        """Σ (w − a)² / (2 s²) over all weights, [K]: the regulariser of an anchored posterior."""
+        """Σ (w − a)² / (2 s²) over all weights, [K]: the regulariser of an anchored posterior.
+
+        Args:
+            means: w, one tensor [K, *shape] a weight, or [*shape] where K is 1.
+            anchors: a, one tensor [K, *shape] a weight.
+        """
         sums = [
-            (mean - anchor).square().reshape(len(mean), -1).sum(1, dtype=self.scale.dtype)
+            (mean - anchor).square().reshape(len(anchor), -1).sum(1, dtype=self.scale.dtype)
             for mean, anchor in zip(means, anchors, strict=True)
         ]
         return (torch.stack(sums, 1) / (2 * self.scale.square())).sum(1)
@@ -161,6 +161,31 @@ def _positive(name: str, value: float | Tensor) -> float | Tensor:
     if tensor.dim() > 1 or not bool((torch.isfinite(tensor) & (tensor > 0)).all()):
         raise ValueError(f"{name} must be positive and finite (a number, or a tensor [members]), got {value}")
     return value if isinstance(value, Tensor) and value.dim() == 1 else float(tensor)
+
+
+class _NormalKL(torch.autograd.Function):
+    """The KL of all weights at once, [K], and its gradient in closed form.
+
+    Written out for autograd it is a dozen operations on every weight, each with a backward one and a tensor to keep:
+    more than the rest of a small network's step.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, sigma: Tensor, loc: Tensor, scale: Tensor, counts: Tensor | None, *means: Tensor) -> Tensor:
+        ctx.save_for_backward(sigma, loc, scale, counts, *means)
+        squares = joined(means, len(sigma), sigma.dtype).sub_(loc).square_().addcmul_(sigma, sigma)
+        terms = squares.mul_(0.5 / scale.square()).sub_((sigma / scale).log_()).sub_(0.5)
+        return terms.sum(1) if counts is None else terms @ counts
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        sigma, loc, scale, counts, *means = ctx.saved_tensors
+        grad = grad_outputs[0].unsqueeze(1)
+        grad = grad if counts is None else grad * counts
+        scaled = grad / scale.square()
+        by_mean = (joined(means, len(sigma), sigma.dtype) - loc) * scaled
+        by_sigma = sigma * scaled - grad / sigma
+        return by_sigma, None, None, None, *pieces(by_mean, means)
 
 
 def _shortest(columns: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from yuragi.posteriors import MeanField, MeanFieldDistribution
 from yuragi.priors import Normal
 
 _ENGINE = "_yuragi_engine"
-_RHO = "posterior_rho"
+_RHO, _SHARE = "posterior_rho", "tensor_share"
 _PRIOR = {"loc": "prior_loc", "scale": "prior_scale", "numels": "prior_numels"}  # buffer of the engine's prior -> of m
 _INIT_STD = 0.1  # of both μ and ρ, as in Bayesian-Torch
 _KEYS = ("prior_mu", "prior_sigma", "posterior_mu_init", "posterior_rho_init", "type", "moped_enable")
@@ -81,6 +81,9 @@ def dnn_to_bnn(m: nn.Module, bnn_prior_parameters: Mapping[str, Any]) -> None:
     m.register_parameter(_RHO, posterior.rho)
     for own, name in _PRIOR.items():
         m.register_buffer(name, prior._buffers[own], persistent=own not in prior._non_persistent_buffers_set)
+    # one over the size of its tensor, for each weight
+    share = prior.numels.double().reciprocal().repeat_interleave(prior.numels)
+    m.register_buffer(_SHARE, share.to(posterior.rho), persistent=False)
     m.__dict__[_ENGINE] = engine  # not a child module: a Sequential would run it
     m.register_forward_pre_hook(_enter, with_kwargs=True)
     m.register_forward_hook(_leave, always_call=True)
@@ -110,8 +113,8 @@ def get_kl_loss(m: nn.Module, reduction: Literal["mean", "sum"] = "mean") -> Ten
         engine = _engine(part)
         q = engine.q()
         assert isinstance(q, MeanFieldDistribution)
-        share = 1 / engine.prior.numels.to(q.sigma.dtype) if reduction == "mean" else None
-        kl = engine.prior.kl_from_normal(q.mean, q.sigma, share).sum()
+        counts = part.get_buffer(_SHARE) if reduction == "mean" else None
+        kl = engine.prior.kl_from_normal(q.means, q.sigma, counts).sum()
         total = kl if total is None else total + kl
     assert total is not None
     return total
