@@ -54,7 +54,8 @@ def covariance(posterior: Posterior, member: int) -> Tensor:
     assert isinstance(posterior, PerLayer)
     head, bias, rest = posterior.parts
     blocks = [covariance(part, member) for part in (rest, bias, head)]  # type: ignore[arg-type]
-    return torch.block_diag(*blocks)
+    whole: Tensor = torch.block_diag(*blocks)  # type: ignore[no-untyped-call]
+    return whole
 
 
 def means(bnn: yu.Bayesian) -> Tensor:
