@@ -54,7 +54,7 @@ def covariance(posterior: Posterior, member: int) -> Tensor:
     assert isinstance(posterior, PerLayer)
     head, bias, rest = posterior.parts
     blocks = [covariance(part, member) for part in (rest, bias, head)]  # type: ignore[arg-type]
-    whole: Tensor = torch.block_diag(*blocks)  # type: ignore[no-untyped-call]
+    whole: Tensor = torch.block_diag(*blocks)
     return whole
 
 
