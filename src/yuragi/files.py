@@ -171,9 +171,12 @@ def read(path: str | os.PathLike[str]) -> Contents:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file whole or not at all."""
+    path = path.resolve()  # what a link points to is replaced, not the link
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "no such folder", str(path.parent))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    if path.exists() and not path.is_file():
+        raise FileExistsError(errno.EEXIST, "is not a regular file", str(path))
+    temporary = path.with_name(f".yuragi-{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         with open(temporary, "wb") as file:
             file.write(data)

@@ -92,7 +92,7 @@ def run_stacked(
             torch._C._functorch._set_vmap_fallback_warning_enabled(False)  # type: ignore[attr-defined]
             return torch.func.vmap(run, randomness="different")(stacks)
         except (RuntimeError, ValueError) as error:
-            if "vmap" in str(error) or "atching rule" in str(error):
+            if any(words in str(error) for words in ("vmap", "atching rule", "function transform", "functorch")):
                 raise NeedsLoop(str(error)) from error
             raise
     unbound = {name: [tensor.unbind(0) for tensor in tensors] for name, tensors in stacks.items()}

@@ -110,10 +110,12 @@ class RegressionPrediction(Prediction):
         return metrics.gaussian_mixture_crps(self.samples, self._noise, self._target(y))
 
     def rescaled(self, loc: float | Tensor, scale: float | Tensor) -> RegressionPrediction:
-        """The prediction of loc + scale·y, scale > 0: back to the units in which a standardised target was measured."""
+        """The prediction of loc + scale·y, scale > 0, in float64: back to the units that a target was standardised from."""
         if not bool((torch.as_tensor(scale) > 0).all()):
             raise ValueError(f"scale must be positive, got {scale}")
-        return replace(self, samples=self.samples * scale + loc, noise=self._noise * scale)
+        # in float32 a mean far from zero would swallow the spread
+        samples, noise = (part.to(self._exact_device, torch.float64) for part in (self.samples, self._noise))
+        return replace(self, samples=samples * scale + loc, noise=noise * scale)
 
     @property
     def _noise(self) -> Tensor:
@@ -191,8 +193,8 @@ def predict(
     Args:
         bnn: the Bayesian network.
         x: its input: a tensor or array [N, ...], a tuple of them (positional arguments) or a dict (keyword arguments).
-        samples: S, the number of draws, stratified over members. `posteriors.Anchored` has one draw a member and uses
-            each once, so there S is at most the number of members.
+        samples: S, the number of draws, stratified over members: a multiple of their number weighs them equally.
+            `posteriors.Anchored` has one draw a member and uses each once, so there S is at most the number of members.
         seed: seed of the draws; None takes the global random state.
         batch_size: rows run at once; None: 1,024.
 
@@ -209,6 +211,8 @@ def predict(
         >>> yu.predict(bnn, torch.randn(5, 3)).std.shape
         torch.Size([5, 1])
     """
+    if not isinstance(bnn, Bayesian):
+        raise TypeError(f"predict takes a network made by bayesianize, got {type(bnn).__name__}")
     if samples < 1:
         raise ValueError(f"samples must be at least 1, got {samples}")
     if batch_size is not None and batch_size < 1:
