@@ -10,6 +10,7 @@ import math
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from numbers import Real
 from typing import Any, Literal
 
 import torch
@@ -53,6 +54,7 @@ def dnn_to_bnn(m: nn.Module, bnn_prior_parameters: Mapping[str, Any], *, where: 
 
     Raises:
         ValueError: a key is missing or unknown, a value out of range, or `m` is Bayesian already; `m` stays as it was.
+        TypeError: `m` is not an `nn.Module`.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(1, 8), nn.ReLU(), nn.Linear(8, 1))
@@ -162,20 +164,22 @@ def _attach(m: nn.Module, engine: Bayesian) -> None:
 
 
 def _check(m: nn.Module, parameters: Mapping[str, Any]) -> None:
-    needed = (*_KEYS, "moped_delta") if parameters.get("moped_enable") else _KEYS
-    missing = [key for key in needed if key not in parameters]
-    if missing:
-        raise ValueError(f"bnn_prior_parameters lacks {', '.join(missing)}")
+    if not isinstance(m, nn.Module):
+        raise TypeError(f"dnn_to_bnn takes an nn.Module, got {type(m).__name__}")
     known = (*_KEYS, "moped_delta")
     unknown = [str(key) for key in parameters if key not in known]
     if unknown:
         raise ValueError(f"bnn_prior_parameters has unknown keys: {', '.join(unknown)}; known are {', '.join(known)}")
-    for key in _NUMBERS:
-        if not isinstance(parameters[key], (int, float)) or not math.isfinite(parameters[key]):
+    moped = parameters.get("moped_enable")
+    missing = [key for key in (known if moped else _KEYS) if key not in parameters]
+    if missing:
+        raise ValueError(f"bnn_prior_parameters lacks {', '.join(missing)}")
+    for key in (*_NUMBERS, "moped_delta") if moped else _NUMBERS:
+        if not isinstance(parameters[key], Real) or not math.isfinite(parameters[key]):
             raise ValueError(f"{key} must be a finite number, got {parameters[key]!r}")
     if parameters["type"] not in _ESTIMATORS:
         raise ValueError(f"type must be one of {', '.join(_ESTIMATORS)}, got {parameters['type']!r}")
-    if parameters["moped_enable"] and not parameters["moped_delta"] > 0:
+    if moped and not parameters["moped_delta"] > 0:
         raise ValueError(f"moped_delta must be positive, got {parameters['moped_delta']}")
     if any(_ENGINE in part.__dict__ for part in m.modules()):
         raise ValueError(f"{type(m).__name__} is Bayesian already: call dnn_to_bnn once")
