@@ -68,11 +68,12 @@ def load_state_dict(model: nn.Module, their_state_dict: Mapping[str, Tensor]) ->
     problems["deterministic here and with a spread there"] = [
         match.name for match in matches if match.rho is not None and id(match.tensor) not in bayesian
     ]
-    problems["converted here and without any spread there"] = [
-        name or type(part).__name__
-        for name, (part, weights) in parts.items()
-        if not any(id(weight.parameter) in rhos for weight in weights)
-    ]
+    if not any(problems.values()):
+        problems["converted here and without any spread there"] = [
+            name or type(part).__name__
+            for name, (part, weights) in parts.items()
+            if not any(id(weight.parameter) in rhos for weight in weights)
+        ]
     if any(problems.values()):
         listed = "; ".join(f"{what}: {_listed(names)}" for what, names in problems.items() if names)
         raise ValueError(f"the checkpoint does not fit {type(model).__name__}. {listed}")
