@@ -35,11 +35,12 @@ def load_state_dict(model: nn.Module, their_state_dict: Mapping[str, Tensor]) ->
     """Load a checkpoint of Bayesian-Torch 0.5.0 into a network converted by `dnn_to_bnn`, or built of its layers.
 
     Weights with μ and ρ in the checkpoint get these. Weights without (normalisation, embeddings and whatever else
-    Bayesian-Torch leaves deterministic) become deterministic here too, and stay trainable; the predictive distribution
-    is then that of the network that was saved. Bayesian-Torch saves no priors: those given to `dnn_to_bnn` stay.
+    Bayesian-Torch leaves deterministic) become deterministic here too, and stay trainable.
+    Bayesian-Torch saves no priors: those given to `dnn_to_bnn` stay.
 
-    An LSTM there always reads [B, T, D], so give `torch.nn.LSTM` batch_first=True; it draws its weights at every time
-    step there and once a sequence here, so that means agree and spreads differ (see docs/migrating.md).
+    Predictions then agree in mean and standard deviation, except where the draws there are not draws of weights: an LSTM
+    draws at every time step there, and Flipout flips signs per pixel (see docs/migrating.md). An LSTM there always reads
+    [B, T, D], so give `torch.nn.LSTM` batch_first=True.
 
     Args:
         model: the converted network, whose layers have the names that they had there.
