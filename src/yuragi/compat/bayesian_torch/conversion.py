@@ -77,7 +77,6 @@ def dnn_to_bnn(m: nn.Module, bnn_prior_parameters: Mapping[str, Any], *, where: 
     )
     posterior = engine.posterior
     assert isinstance(posterior, MeanField)
-    assert isinstance(prior, Normal)
     with torch.no_grad():
         if moped:
             posterior.rho.copy_(_moped_rho(engine, bnn_prior_parameters["moped_delta"]))
@@ -145,7 +144,8 @@ def keep_bayesian(m: nn.Module, names: set[str]) -> None:
     engine = bayesianize(
         m, prior=before.prior, posterior=MeanField(), estimator=before.estimator, where=lambda name, _: name in names
     )
-    engine.prior.loc, engine.prior.scale = before.prior.loc, before.prior.scale
+    for name in ("loc", "scale"):
+        engine.prior.register_buffer(name, before.prior.get_buffer(name))
     # the same parameter, so that an optimiser made before holds it still
     rho.data, rho.grad = engine.posterior.get_parameter("rho").data, None
     engine.posterior._parameters["rho"] = rho
@@ -154,6 +154,7 @@ def keep_bayesian(m: nn.Module, names: set[str]) -> None:
 
 def _attach(m: nn.Module, engine: Bayesian) -> None:
     prior = engine.prior
+    assert isinstance(prior, Normal)
     m.register_parameter(_RHO, engine.posterior.get_parameter("rho"))
     for own, name in _PRIOR.items():
         m.register_buffer(name, prior._buffers[own], persistent=own not in prior._non_persistent_buffers_set)
