@@ -25,7 +25,6 @@ class Recipe:
         output: which part of what it returns is the prediction.
         without_gradient: parameter name -> the entries that cannot matter, whatever the loss, and why.
         rows: whether the output has a row for each row of the input, which `predict` asks for.
-        per_example: whether some operation of the network may draw per example.
     """
 
     make: Callable[[], nn.Module]
@@ -52,9 +51,7 @@ KEY_BIAS = "softmax does not change when all scores of a query move together"
 
 
 def key_bias(*layers: str, width: int = 4) -> dict[str, tuple[Entries, str]]:
-    return {
-        f"{layer}.in_proj_bias".removeprefix("."): (slice(width, 2 * width), KEY_BIAS) for layer in layers or ("",)
-    }
+    return {f"{layer}.in_proj_bias".removeprefix("."): (slice(width, 2 * width), KEY_BIAS) for layer in layers or ("",)}
 
 
 class Holder(nn.Module):
@@ -65,8 +62,8 @@ class Holder(nn.Module):
         self.held = parameters
 
     def forward(self, x: Tensor) -> Tensor:
-        weight, bias = self.held if isinstance(self.held, nn.ParameterList) else self.held.values()
-        return x @ weight + bias
+        weight, bias = self.held if isinstance(self.held, nn.ParameterList) else (self.held["W"], self.held["b"])
+        return x @ weight + bias  # type: ignore[no-any-return]
 
 
 class Called(nn.Module):
@@ -215,9 +212,7 @@ RECIPES: dict[str, Recipe] = {
         lambda: nn.AdaptiveLogSoftmaxWithLoss(8, 7, [2, 4], div_value=2.0), (normal(8, 8), LABELS), "output"
     ),
     "ParameterList": Recipe(lambda: Holder(nn.ParameterList(pair())), normal(4, 3)),
-    "ParameterDict": Recipe(
-        lambda: Holder(nn.ParameterDict(dict(zip(("weight", "bias"), pair(), strict=True)))), normal(4, 3)
-    ),
+    "ParameterDict": Recipe(lambda: Holder(nn.ParameterDict(dict(zip(("W", "b"), pair(), strict=True)))), normal(4, 3)),
     "Sequential": Recipe(lambda: nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)), normal(4, 3)),
     "ModuleList": Recipe(
         lambda: Called(
@@ -239,7 +234,7 @@ NOT_RUN = {
 
 
 class Raw(nn.Module):
-    """Parameters used in expressions, with the values of one read by every road that a tensor offers."""
+    """Parameters used in expressions, one of them through its rows."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -248,7 +243,8 @@ class Raw(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         rows = torch.stack(list(self.W))
-        return x @ rows * self.scales / torch.linalg.vector_norm(self.scales)
+        result: Tensor = x @ rows * self.scales / torch.linalg.vector_norm(self.scales)
+        return result
 
 
 class Tied(nn.Module):
@@ -293,7 +289,7 @@ class MaxNorm(nn.Linear):
 
 
 def masked(layer: nn.Module) -> nn.Module:
-    prune.custom_from_mask(layer, "weight", torch.tensor([[1, 0, 1], [0, 1, 1]]))  # type: ignore[no-untyped-call]
+    prune.custom_from_mask(layer, "weight", torch.tensor([[1, 0, 1], [0, 1, 1]]))
     return layer
 
 
@@ -309,7 +305,16 @@ OTHERS: dict[str, Recipe] = {
     ),
     "weight norm": Recipe(lambda: parametrizations.weight_norm(nn.Conv1d(2, 3, 3)), normal(4, 2, 6)),
     "spectral norm": Recipe(lambda: parametrizations.spectral_norm(nn.Linear(3, 2)), normal(4, 3)),
-    "orthogonal": Recipe(lambda: parametrizations.orthogonal(nn.Linear(3, 3)), normal(4, 3)),
+    "orthogonal": Recipe(
+        lambda: parametrizations.orthogonal(nn.Linear(3, 3)),
+        normal(4, 3),
+        without_gradient={
+            "parametrizations.weight.original": (
+                torch.ones(3, 3).triu() == 1,
+                "only what is below the diagonal is read",
+            )
+        },
+    ),
     "recurrent weight norm": Recipe(
         lambda: parametrizations.weight_norm(nn.LSTM(3, 4, batch_first=True), "weight_hh_l0"), SEQUENCE, 0
     ),
