@@ -160,10 +160,9 @@ class Bayesian(nn.Module):
     ) -> Any:
         """One stochastic pass of every member with weights from `q`; `finish` is applied to what each one returns."""
         stacks, per_example = self._noised(q, generator)
-        first = per_example and not self.explored
-        may_repeat = first or (self.members > 1 and self._vectorised_passes)
-        before = self._buffer_values() if may_repeat else None
-        state = generator.get_state() if may_repeat and generator is not None else None
+        first = not self.explored
+        before = self._buffer_values() if first or (self.members > 1 and self._vectorised_passes) else None
+        state = generator.get_state() if first and generator is not None else None
         while True:
             if state is not None and generator is not None:
                 generator.set_state(state)  # a pass that is run again must not depend on the attempt before
