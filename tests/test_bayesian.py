@@ -1,10 +1,9 @@
-"""The Bayesian network as a whole: KL, loss, σ→0 for every module, coverage, round trips, compile, checkpoint, threads."""
+"""The Bayesian network as a whole: KL, loss, round trips, compile, checkpoint; see `test_every_module` for its parts."""
 
 from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,125 +21,6 @@ def mlp() -> nn.Sequential:
 
 def bayesian(net: nn.Module, scale: float = 0.3, **options: Any) -> yu.Bayesian:
     return yu.bayesianize(net, posterior=yu.posteriors.MeanField(scale), likelihood=yu.Gaussian(0.1), **options)
-
-
-class Raw(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.W = nn.Parameter(torch.randn(3, 4))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x @ self.W
-
-
-class Tied(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(7, 4)
-        self.head = nn.Linear(4, 7, bias=False)
-        self.head.weight = self.embedding.weight
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        return self.head(self.embedding(tokens).tanh())  # type: ignore[no-any-return]
-
-
-class First(nn.Module):
-    """The first output of a module that returns several, or is called with its input more than once."""
-
-    def __init__(self, inner: nn.Module, times: int = 1) -> None:
-        super().__init__()
-        self.inner, self.times = inner, times
-
-    def forward(self, x: Tensor) -> Tensor:
-        out = self.inner(*[x] * self.times)
-        return out[0] if isinstance(out, tuple) else out  # type: ignore[no-any-return]
-
-
-TOKENS = torch.tensor([[0, 2, 5], [1, 1, 6]])
-MODULES: dict[str, tuple[Callable[[], nn.Module], Tensor]] = {
-    "Linear": (lambda: nn.Linear(3, 2), torch.randn(4, 3)),
-    "Conv1d same": (lambda: nn.Conv1d(2, 4, 3, padding="same", groups=2), torch.randn(4, 2, 6)),
-    "Conv1d circular": (lambda: nn.Conv1d(2, 4, 3, padding=1, padding_mode="circular"), torch.randn(4, 2, 6)),
-    "Conv2d": (lambda: nn.Conv2d(2, 4, (1, 3), stride=2, dilation=2), torch.randn(4, 2, 6, 7)),
-    "Conv2d reflect": (lambda: nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect"), torch.randn(4, 2, 4, 5)),
-    "Conv3d": (lambda: nn.Conv3d(2, 2, 2, bias=False), torch.randn(3, 2, 3, 3, 3)),
-    "ConvTranspose1d": (lambda: nn.ConvTranspose1d(2, 4, 3, stride=2, output_padding=1), torch.randn(4, 2, 5)),
-    "ConvTranspose2d": (lambda: nn.ConvTranspose2d(4, 4, 3, groups=2), torch.randn(3, 4, 3, 3)),
-    "ConvTranspose3d": (lambda: nn.ConvTranspose3d(2, 2, 2, dilation=2), torch.randn(3, 2, 2, 2, 2)),
-    "LSTM": (lambda: First(nn.LSTM(3, 4, 2, bidirectional=True, batch_first=True)), torch.randn(4, 5, 3)),
-    "LSTM time first": (lambda: First(nn.LSTM(3, 4)), torch.randn(5, 4, 3)),
-    "GRU": (lambda: First(nn.GRU(3, 4, 2, bidirectional=True)), torch.randn(5, 4, 3)),
-    "RNN": (lambda: First(nn.RNN(3, 4, batch_first=True)), torch.randn(4, 5, 3)),
-    "GRUCell": (lambda: First(nn.GRUCell(3, 3), 2), torch.randn(4, 3)),
-    "attention": (lambda: First(nn.MultiheadAttention(4, 2, batch_first=True), 3), torch.randn(2, 5, 4)),
-    "transformer": (lambda: nn.TransformerEncoderLayer(4, 2, 8, 0.0, batch_first=True), torch.randn(2, 5, 4)),
-    "Embedding": (lambda: nn.Embedding(7, 3), TOKENS),
-    "EmbeddingBag": (lambda: nn.EmbeddingBag(7, 3), TOKENS),
-    "LayerNorm": (lambda: nn.LayerNorm(3), torch.randn(4, 3)),
-    "GroupNorm": (lambda: nn.GroupNorm(2, 4), torch.randn(3, 4, 5)),
-    "BatchNorm1d": (lambda: nn.BatchNorm1d(3), torch.randn(4, 3)),
-    "BatchNorm2d": (lambda: nn.BatchNorm2d(3), torch.randn(4, 3, 2, 2)),
-    "Bilinear": (lambda: First(nn.Bilinear(3, 3, 2), 2), torch.randn(4, 3)),
-    "PReLU": (lambda: nn.PReLU(3), torch.randn(4, 3)),
-    "tied": (Tied, TOKENS),
-    "raw": (Raw, torch.randn(4, 3)),
-}
-
-
-# torch warns of its own vmapped prelu
-@pytest.mark.filterwarnings("ignore:An output with one or more elements was resized")
-@pytest.mark.parametrize("name", MODULES)
-@pytest.mark.parametrize("estimator", ESTIMATORS)
-@pytest.mark.parametrize("members", [1, 3])
-def test_small_spreads_give_the_deterministic_module(name: str, estimator: Estimator, members: int) -> None:
-    torch.manual_seed(0)
-    make, x = MODULES[name]
-    net = make()
-    expected = copy.deepcopy(net)(x)
-    bnn = bayesian(net, 1e-6, estimator=estimator, members=members)
-    out = bnn(x)
-    first = out if members == 1 else out[0]
-    if members > 1:
-        assert len(out) == 3
-    torch.testing.assert_close(first, expected, rtol=1e-3, atol=1e-4)
-    assert not torch.equal(first, expected)  # there is noise, however small
-    with bnn.at_mean():
-        mean = bnn(x)
-    torch.testing.assert_close(mean if members == 1 else mean[0], expected, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("name", MODULES)
-@pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_every_weight_is_noisy(name: str, estimator: Estimator) -> None:
-    torch.manual_seed(0)
-    make, x = MODULES[name]
-    for weight in yu.bayesianize(make()).weight_names:
-        net = make()
-        bnn = bayesian(net, estimator=estimator, where=lambda one, _, weight=weight: one == weight)
-        assert bnn.weight_names == [weight]
-        first, second = bnn(x), bnn(x)
-        # attention is blind to the key bias but for rounding
-        assert not torch.equal(first, second), f"noise on {weight} does not reach the output"
-        (first * torch.randn_like(first)).sum().backward()
-        assert bnn.posterior.rho.grad.abs().sum() > 0, f"the spread of {weight} has no gradient"  # type: ignore[union-attr, operator]
-
-
-@pytest.mark.filterwarnings("ignore:An output with one or more elements was resized")
-@pytest.mark.parametrize("estimator", ESTIMATORS)
-@pytest.mark.parametrize("name", MODULES)
-def test_every_spread_has_a_gradient_with_members(name: str, estimator: Estimator) -> None:
-    torch.manual_seed(0)
-    make, x = MODULES[name]
-    bnn = bayesian(make(), estimator=estimator, members=2)
-    out = bnn(x)
-    (out * torch.randn_like(out)).sum().backward()
-    for parameter in bnn.parameters():
-        if parameter.requires_grad:
-            assert parameter.grad is not None
-            assert torch.isfinite(parameter.grad).all()
-    rho = bnn.posterior.rho.grad
-    used = 0.4 if x.dtype == torch.int64 else 0.85  # rows not looked up, units that are dead
-    assert (rho != 0).float().mean() >= used  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("members", [1, 3])

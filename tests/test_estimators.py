@@ -251,3 +251,45 @@ def test_metadata_of_a_weight_is_not_a_use_of_it() -> None:
     bnn = bayesian(Net(), "flipout")
     bnn(torch.randn(4, 3))
     assert {row.estimator for row in bnn.coverage().rows} == {"flipout"}
+
+
+class Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return x @ weight
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        return grad_outputs[0] @ weight.T, x.T @ grad_outputs[0]
+
+
+class ByFunction(nn.Module):
+    def __init__(self, clone: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, 2))
+        self.clone = clone
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight.clone() if self.clone else self.weight
+        result: Tensor = Product.apply(x, weight)  # type: ignore[no-untyped-call]
+        return result
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_an_autograd_function_is_given_a_draw_or_refused(estimator: Estimator) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(4, 3, requires_grad=True)
+    bnn = yu.bayesianize(ByFunction(clone=False), estimator=estimator)
+    with pytest.raises(RuntimeError, match=r"function Product .* the mean .*Product.apply\(..., weight.clone\(\)\)"):
+        bnn(x)
+    with torch.no_grad():  # where there is no backward, it may have the draw
+        assert not torch.equal(bnn(x), bnn(x))
+    bnn = yu.bayesianize(ByFunction(clone=True), estimator=estimator)
+    with bnn.seeded(0):
+        bnn(x).sum().backward()
+    with bnn.seeded(0), torch.no_grad():
+        weight = torch.linalg.solve(torch.eye(3), bnn(torch.eye(3)))  # the draw that this seed makes
+    torch.testing.assert_close(x.grad, weight.sum(1).expand(4, 3))
+    assert (bnn.posterior.rho.grad != 0).all()  # type: ignore[union-attr]

@@ -82,6 +82,7 @@ class Bayesian(nn.Module):
         self.weights = weights
         self.left_out = left_out
         self._shared: dict[int, str] = {}  # weights found to need one draw a pass, and why
+        self._reached: set[int] = set()  # weights that some operation has used
         self.explored = False
         # whether vmap can run the network: not for every operation, and in training not for running statistics
         self._vectorised_passes = True
@@ -122,9 +123,11 @@ class Bayesian(nn.Module):
     def coverage(self) -> Coverage:
         """Which parameters are Bayesian, by which estimator, which are not and why; printable.
 
-        Where a per-example estimator gives way to one draw a pass is known after the first forward pass.
+        Where a per-example estimator gives way to one draw a pass is known after the first forward pass, and so is
+        which weights nothing has used: where code that is not Python reads a weight, noise cannot reach it.
         """
-        return Coverage.of(self.weights, self.left_out, self.estimator, self._shared, self.explored)
+        reached = self._reached if self.explored else None
+        return Coverage.of(self.module, self.weights, self.left_out, self.estimator, self._shared, reached)
 
     # -- forward passes
 
@@ -157,8 +160,8 @@ class Bayesian(nn.Module):
     ) -> Any:
         """One stochastic pass of every member with weights from `q`; `finish` is applied to what each one returns."""
         stacks, per_example = self._noised(q, generator)
-        first = per_example and not self.explored
-        before = self._buffer_values() if first else None
+        first = not self.explored
+        before = self._buffer_values() if first or (self.members > 1 and self._vectorised_passes) else None
         state = generator.get_state() if first and generator is not None else None
         while True:
             if state is not None and generator is not None:
@@ -169,6 +172,7 @@ class Bayesian(nn.Module):
                 self._restore_buffers(before)
                 continue
             except NeedsLoop:
+                self._restore_buffers(before)
                 self._vectorised_passes = False
                 continue
             self.explored = True
@@ -194,11 +198,11 @@ class Bayesian(nn.Module):
     def _run_draws(
         self, stacks: dict[str, Sequence[Tensor]], args: Sequence[Any], kwargs: Any, vectorised: bool
     ) -> Any:
-        return passes.run_stacked(
-            lambda row: self._run_member(row, args, kwargs, None, vectorised, False, self.select_output),
-            stacks,
-            vectorised,
-        )
+        def run(row: Mapping[str, Sequence[Tensor]]) -> Any:
+            with passes.keeping_buffers(self.module, None):
+                return self._run_member(row, args, kwargs, None, vectorised, False, self.select_output)
+
+        return passes.run_stacked(run, stacks, vectorised)
 
     def explore(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Run once and forget the result, to find out where a per-example estimator gives way to one draw."""
@@ -262,7 +266,9 @@ class Bayesian(nn.Module):
         if torch.compiler.is_compiling():
             with mode:
                 return finish(self.module(*args, **kwargs))
-        with passes.entered(mode, stacked):
+        rows = row.get("buffers")
+        keeping = nullcontext() if rows is None else passes.keeping_buffers(self.module, rows)
+        with keeping, passes.entered(mode, stacked):
             return finish(self.module(*args, **kwargs))
 
     def _mode(
@@ -279,8 +285,10 @@ class Bayesian(nn.Module):
         if "buffers" in row:
             buffers = {id(own): value for own, value in zip(self.module.buffers(), row["buffers"], strict=True)}
         if per_example:
-            return PerExample(index, draw, buffers, self.estimator, _batch_of(args, kwargs), self._shared)
-        return Substitution(index, draw, buffers)
+            return PerExample(
+                index, draw, buffers, self.estimator, _batch_of(args, kwargs), self._shared, self._reached
+            )
+        return Substitution(index, draw, buffers, self._reached)
 
     # -- the objective
 
@@ -402,11 +410,15 @@ class Bayesian(nn.Module):
         return list(self.member_buffers.buffers())
 
     def _buffer_values(self) -> list[Tensor]:
-        return [buffer.clone() for buffer in self.buffers()]
+        return [buffer.clone() for buffer in self._pass_buffers()]
+
+    def _pass_buffers(self) -> list[Tensor]:
+        # those that a pass may change
+        return [*self.module.buffers(), *self.member_buffers.buffers()]
 
     def _restore_buffers(self, before: list[Tensor] | None) -> None:
         with torch.no_grad():
-            for buffer, value in zip(self.buffers(), before or (), strict=before is not None):
+            for buffer, value in zip(self._pass_buffers(), before or (), strict=before is not None):
                 buffer.copy_(value)
 
     def _generator(self, seed: int | None) -> torch.Generator | None:

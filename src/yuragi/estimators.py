@@ -37,13 +37,37 @@ _PER_EXAMPLE_OPS: dict[Callable[..., Any], int | None] = {
 _SIGNS = 2**15  # drawn at once
 # attributes of a tensor that do not read its values: asking for them is not a use of the weight
 _METADATA = frozenset(
-    {"dim", "size", "stride", "numel", "is_contiguous", "data_ptr", "element_size", "is_floating_point", "is_complex"}
+    {"dim", "size", "stride", "numel", "is_contiguous", "data_ptr", "element_size", "is_floating_point"}
     | {"storage_offset", "untyped_storage", "nelement", "get_device", "__len__", "__hash__", "register_hook"}
+    | {
+        "is_complex",
+        "is_conj",
+        "is_neg",
+        "is_signed",
+        "is_inference",
+        "is_shared",
+        "is_pinned",
+        "dim_order",
+        "retain_grad",
+    }
 )
 _METADATA_PROPERTIES = frozenset(
     {"shape", "dtype", "device", "ndim", "requires_grad", "is_leaf", "layout", "grad", "is_cuda", "is_cpu", "is_mps"}
     | {"is_nested", "is_sparse", "is_quantized", "is_meta", "is_mkldnn", "is_xpu", "itemsize", "nbytes", "grad_fn"}
+    | {
+        "is_mtia",
+        "is_maia",
+        "is_ipu",
+        "is_xla",
+        "is_hpu",
+        "is_vulkan",
+        "is_sparse_csr",
+        "names",
+        "output_nr",
+        "_version",
+    }
 )
+_SPARSE_GRADIENT = frozenset({"sparse", "sparse_grad"})  # options of lookups that ask for a sparse gradient
 
 
 class WeightDraw:
@@ -197,13 +221,21 @@ class Substitution(TorchFunctionMode):
         index: identity of a network's tensor -> number of the weight.
         draw: the draw to put in place.
         buffers: identity of a network's buffer -> the tensor to put in its place (members have their own buffers).
+        reached: the weights that some operation has used. What this pass uses is added.
     """
 
-    def __init__(self, index: dict[int, int], draw: WeightDraw, buffers: dict[int, Tensor] | None = None) -> None:
+    def __init__(
+        self,
+        index: dict[int, int],
+        draw: WeightDraw,
+        buffers: dict[int, Tensor] | None = None,
+        reached: set[int] | None = None,
+    ) -> None:
         super().__init__()
         self.index = index
         self.draw = draw
         self.buffers = buffers or {}
+        self.reached = set() if reached is None else reached
         self._grad_enabled = torch.is_grad_enabled()
         self._recomputable = False
 
@@ -217,14 +249,20 @@ class Substitution(TorchFunctionMode):
             touched += self._touched(kwargs.values())
         if touched and not _is_metadata(func):
             if not torch.compiler.is_compiling():
-                self._refuse_unsafe_checkpoint()
+                self.reached.update(touched)
+                self._refuse_wrong_backward()
             return self._run(func, args, kwargs, touched)
         if self.buffers:
             return func(*self._replace(args), **self._replace(kwargs))
         return func(*args, **kwargs)
 
     def _run(self, func: Callable[..., Any], args: Any, kwargs: Any, touched: list[int]) -> Any:
-        return func(*self._replace(args), **self._replace(kwargs))
+        kwargs = self._replace(kwargs)
+        for option in _SPARSE_GRADIENT.intersection(kwargs):
+            kwargs[option] = (
+                False  # a spread has a gradient in every row, by the KL, and a draw's is cut from one tensor
+            )
+        return func(*self._replace(args), **kwargs)
 
     def _touched(self, values: Iterable[Any]) -> list[int]:
         found = []
@@ -234,6 +272,8 @@ class Substitution(TorchFunctionMode):
                 found.append(index)
             elif type(value) in (list, tuple):
                 found += self._touched(value)
+            elif type(value) is dict:
+                found += self._touched(value.values())
         return found
 
     def _replace(self, value: Any) -> Any:
@@ -246,17 +286,25 @@ class Substitution(TorchFunctionMode):
             return {key: self._replace(one) for key, one in value.items()}
         return value
 
-    def _refuse_unsafe_checkpoint(self) -> None:
+    def _refuse_wrong_backward(self) -> None:
         # Gradient checkpointing runs its region again in backward, outside this mode: without weights drawn, and so
         # with a wrong gradient. Non-reentrant regions show as saved-tensor hooks, reentrant ones run without gradient.
         if not self._grad_enabled or self._recomputable:
             return
         hooks = torch._C._autograd._top_saved_tensors_default_hooks(True)
         inside = hooks is not None and hooks[0].__module__ == "torch.utils.checkpoint"
-        if inside or (not torch.is_grad_enabled() and _called_from_reentrant_checkpoint()):
+        function = None if torch.is_grad_enabled() else _enclosing_function()
+        if inside or function is torch.utils.checkpoint.CheckpointFunction:
             raise RuntimeError(
                 "torch.utils.checkpoint inside a Bayesian forward pass would recompute with other weights than it ran "
                 "with. Give it the draw: checkpoint(fn, x, use_reentrant=False, context_fn=yuragi.checkpoint_contexts)"
+            )
+        # No mode sees `apply`: the draw would be put in place inside its forward, where nothing is recorded.
+        if function is not None:
+            raise RuntimeError(
+                f"the autograd function {function.__name__} is given a Bayesian weight itself, so its backward would use "
+                f"the mean in place of the draw: give it {function.__name__}.apply(..., weight.clone()), or leave the "
+                "weight deterministic with bayesianize(..., where=)"
             )
 
     def recomputable(self) -> AbstractContextManager[None]:
@@ -274,6 +322,7 @@ class PerExample(Substitution):
         estimator: "flipout" or "local".
         batch: number of examples in the network's input.
         shared: weight -> why it needs the shared draw. What is found out in this pass is added.
+        reached: the weights that some operation has used. What this pass uses is added.
     """
 
     def __init__(
@@ -284,8 +333,9 @@ class PerExample(Substitution):
         estimator: Estimator,
         batch: int | None,
         shared: dict[int, str],
+        reached: set[int] | None = None,
     ) -> None:
-        super().__init__(index, draw, buffers)
+        super().__init__(index, draw, buffers, reached)
         self.estimator = estimator
         self.batch = batch
         self.shared = shared
@@ -357,10 +407,13 @@ def _is_metadata(func: Callable[..., Any]) -> bool:
     return name in _METADATA
 
 
-def _called_from_reentrant_checkpoint() -> bool:
+def _enclosing_function() -> type[torch.autograd.Function] | None:
+    # the autograd function in whose forward this is called
+    apply = torch.autograd.Function.apply.__func__.__code__  # type: ignore[attr-defined]
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if frame.f_code is torch.utils.checkpoint.CheckpointFunction.forward.__code__:
-            return True
+        if frame.f_code is apply:
+            function: type[torch.autograd.Function] = frame.f_locals["cls"]
+            return function
         frame = frame.f_back
-    return False
+    return None

@@ -88,7 +88,7 @@ def select_weights(module: nn.Module, where: Where = None) -> tuple[list[Weight]
         if id(parameter) in seen:
             continue
         seen.add(id(parameter))
-        reason = _reason_left_out(parameter, chosen[id(parameter)])
+        reason = _reason_left_out(parameter, owner, chosen[id(parameter)])
         if reason:
             left_out.append(LeftOut(name, owner, parameter.shape, reason))
         else:
@@ -133,6 +133,14 @@ def in_order(groups: Sequence[Sequence[int]], items: Sequence[Sequence[T]]) -> l
     return [placed[i] for i in range(len(placed))]
 
 
+def parameter_names(module: nn.Module) -> list[list[str]]:
+    """All names of each parameter: one list a parameter, of several names where it is tied, in the module's order."""
+    names: dict[int, list[str]] = {}
+    for name, _, _, parameter in _walk(module):
+        names.setdefault(id(parameter), []).append(name)
+    return list(names.values())
+
+
 def _walk(module: nn.Module) -> list[tuple[str, nn.Module, str, nn.Parameter]]:
     return [
         (f"{prefix}.{attribute}" if prefix else attribute, owner, attribute, parameter)
@@ -155,7 +163,9 @@ def _matches(where: Where, name: str, owner: nn.Module) -> bool:
     return any(_matches(one, name, owner) for one in where)
 
 
-def _reason_left_out(parameter: nn.Parameter, chosen: bool) -> str:
+def _reason_left_out(parameter: nn.Parameter, owner: nn.Module, chosen: bool) -> str:
+    if isinstance(owner, torch.jit.ScriptModule):
+        return "in a scripted module, which runs outside Python"
     if not parameter.is_floating_point():
         return f"dtype {parameter.dtype} is not real floating point"
     if parameter.numel() == 0:
