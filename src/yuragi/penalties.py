@@ -26,8 +26,9 @@ class AccuracyVersusUncertainty:
     - certain: sigmoid((1 − u/threshold)/τ), where u is the uncertainty.
 
     As the temperature τ falls to 0 this is the counted AvU, `metrics.accuracy_versus_uncertainty`; above 0 it is smooth in
-    the outputs. Krishnan & Tickoo, "Improving model calibration with accuracy versus uncertainty optimization", 2020, where
-    confidence and tanh(u) weigh the counts, and the group of a datum jumps.
+    the outputs. Its gradient holds the accuracy fixed and moves the uncertainty alone: otherwise right but uncertain
+    predictions would be mended by making them wrong. Krishnan & Tickoo, "Improving model calibration with accuracy versus
+    uncertainty optimization", 2020, where confidence and tanh(u) weigh the counts, and the group of a datum jumps.
 
     Args:
         threshold: uncertainty that parts certain from uncertain, nats, > 0; see `from_prediction`.
@@ -116,7 +117,7 @@ class AccuracyVersusUncertainty:
         uncertainty = _entropy(mean)
         if self.measure == "mutual_information":
             uncertainty = uncertainty - _entropy(log_probs).mean(0)
-        scaled = mean / self.temperature
+        scaled = mean.detach() / self.temperature
         label = F.one_hot(y.long(), mean.shape[-1]).bool()
         of_label = scaled.masked_fill(~label, 0).sum(-1)
         right = of_label - scaled.masked_fill(label, -math.inf).logsumexp(-1)
@@ -132,8 +133,9 @@ class ErrorVersusUncertainty:
     - low error: sigmoid((1 − (y − m)²/error²)/τ), where m is the mean over draws;
     - certain: sigmoid((1 − s²/std²)/τ), where s² is the variance over draws, divided by S.
 
-    The regression form of `AccuracyVersusUncertainty`, and smooth in the outputs, at zero variance too. Kose et al.,
-    "Reliable multimodal trajectory prediction via error aligned uncertainty optimization", 2022.
+    The regression form of `AccuracyVersusUncertainty`: smooth in the outputs, at zero variance too, with a gradient that
+    holds the errors fixed. Kose et al., "Reliable multimodal trajectory prediction via error aligned uncertainty
+    optimization", 2022.
 
     Args:
         error: absolute error that parts low from high, > 0, in the units of y; see `from_prediction`.
@@ -202,7 +204,7 @@ class ErrorVersusUncertainty:
                 "one draw has no spread: give the outputs of several passes, [S, N, *out], or train several members"
             )
         variance, mean = torch.var_mean(outputs, 0, correction=0)
-        low = (1 - (mean - y).square() / self.error**2) / self.temperature
+        low = (1 - (mean.detach() - y).square() / self.error**2) / self.temperature
         certain = (1 - variance / self.std**2) / self.temperature
         return self.weight * _misalignment(low.flatten(), certain.flatten(), balanced=False)
 
