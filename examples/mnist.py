@@ -1,7 +1,12 @@
-"""MNIST for the examples: reading the idx files, rotating digits, and LeNet-5."""
+"""What the MNIST examples share: reading the idx files, rotating digits, LeNet-5 and its training.
+
+The data are the four files of Y. LeCun, C. Cortes and C. Burges, "The MNIST database of handwritten digits", which many
+mirrors hold: train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz, t10k-labels-idx1-ubyte.gz.
+"""
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import math
 from pathlib import Path
@@ -9,6 +14,19 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+import yuragi as yu
+from yuragi.bayesian import Penalty
+
+
+def arguments(description: str, out: str) -> argparse.ArgumentParser:
+    """The options of an MNIST example; `out` is where its figure goes unless told otherwise."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--data", type=Path, required=True, help="directory of the four idx.gz files of MNIST")
+    parser.add_argument("--out", type=Path, default=Path(out), help="the figure (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="a few digits and one epoch: to see that it runs")
+    return parser
 
 
 def read_idx(path: Path) -> Tensor:
@@ -61,3 +79,22 @@ def lenet5() -> nn.Sequential:
         nn.ReLU(),
         nn.Linear(84, 10),
     )
+
+
+def bayesian_lenet5(seed: int) -> yu.Bayesian:
+    """LeNet-5 with a mean-field posterior over every weight."""
+    torch.manual_seed(seed)
+    posterior = yu.posteriors.MeanField(init_scale=0.02)
+    return yu.bayesianize(lenet5(), likelihood=yu.Categorical(), posterior=posterior, seed=seed)
+
+
+def train(bnn: yu.Bayesian, x: Tensor, y: Tensor, epochs: int, seed: int, penalty: Penalty | None = None) -> None:
+    """Fit to the digits; the KL counts a tenth, since at its full weight this network learns little from few epochs."""
+    yu.fit(bnn, (x, y), epochs=epochs, lr=5e-3, kl_weight=0.1, seed=seed, penalty=penalty)
+
+
+def auroc(low: Tensor, high: Tensor) -> float:
+    """Probability that a value of `high` exceeds one of `low`, ties counting half (Mann and Whitney 1947)."""
+    order = low.sort().values
+    below = torch.searchsorted(order, high) + torch.searchsorted(order, high, right=True)
+    return float(below.double().mean() / (2 * len(low)))

@@ -77,11 +77,11 @@ def test_the_sharp_limit_is_the_counted_share(measure: Any) -> None:
     uncertainty = getattr(p, measure)
     threshold = float(uncertainty.median()) + 1e-3
     counted = yu.metrics.accuracy_versus_uncertainty(p.label == y, uncertainty, threshold)
-    soft = AccuracyVersusUncertainty(threshold, temperature=1e-9, measure=measure)(outputs, y)
+    soft = AccuracyVersusUncertainty(threshold, temperature=1e-9, measure=measure, balanced=False)(outputs, y)
     torch.testing.assert_close(torch.exp(-soft), counted)
     right = p.label == y
     recalls = (uncertainty[right] <= threshold).double().mean(), (uncertainty[~right] > threshold).double().mean()
-    balanced = AccuracyVersusUncertainty(threshold, temperature=1e-9, measure=measure, balanced=True)(outputs, y)
+    balanced = AccuracyVersusUncertainty(threshold, temperature=1e-9, measure=measure)(outputs, y)
     torch.testing.assert_close(torch.exp(-balanced), sum(recalls) / torch.tensor(2.0, dtype=torch.float64))
 
 
@@ -202,9 +202,9 @@ def test_the_threshold_lies_halfway_between_right_and_wrong() -> None:
         for value, label, truth in zip(getattr(p, measure).tolist(), p.label.tolist(), y.tolist(), strict=True):
             values[label == truth].append(value)
         expected = sum(sum(part) / len(part) for part in values) / 2
-        penalty = AccuracyVersusUncertainty.from_prediction(p, y, measure=measure, weight=2.0, balanced=True)
+        penalty = AccuracyVersusUncertainty.from_prediction(p, y, measure=measure, weight=2.0, balanced=False)
         assert penalty.threshold == pytest.approx(expected)
-        assert (penalty.weight, penalty.measure, penalty.balanced) == (2.0, measure, True)
+        assert (penalty.weight, penalty.measure, penalty.balanced) == (2.0, measure, False)
     for truth, word in ((p.label, "right"), ((p.label + 1) % 4, "wrong")):
         with pytest.raises(ValueError, match=f"all 100 predictions are {word}"):
             AccuracyVersusUncertainty.from_prediction(p, truth)
@@ -339,6 +339,7 @@ def test_members_learn_to_disagree_where_they_are_wrong() -> None:
         bnn = yu.bayesianize(net, likelihood=yu.Gaussian(1.0), members=4, seed=0)
         yu.fit(bnn, (x, y), epochs=80, batch_size=80, lr=0.03, penalty=used, seed=0)
         p = yu.predict(bnn, x, samples=40)
+        assert isinstance(p, yu.RegressionPrediction)
         low, certain = (p.mean - y).abs() <= 0.5, p.epistemic <= 0.3
         shares.append(float((low == certain).double().mean()))
     assert shares[1] > shares[0] + 0.1

@@ -19,14 +19,15 @@ from yuragi.prediction import ClassificationPrediction, RegressionPrediction
 class AccuracyVersusUncertainty:
     """Penalty on predictions that are right but uncertain, or wrong but certain.
 
-    weight · −log AvU, with AvU = (n_AC + n_IU) / (n_AC + n_AU + n_IC + n_IU). In place of counts, with their steps, each
-    datum belongs to the four groups by degrees:
+    weight · −log AvU, with AvU = ½ n_AC/(n_AC + n_AU) + ½ n_IU/(n_IC + n_IU); when not `balanced`,
+    AvU = (n_AC + n_IU) / (n_AC + n_AU + n_IC + n_IU). In place of counts, with their steps, each datum belongs to the four
+    groups by degrees:
 
     - accurate: the softmax of (log p)/τ at the true label, where p are the class probabilities, averaged over draws;
     - certain: sigmoid((1 − u/threshold)/τ), where u is the uncertainty.
 
-    As the temperature τ falls to 0 this is the counted AvU, `metrics.accuracy_versus_uncertainty`; above 0 it is smooth in
-    the outputs. Its gradient holds the accuracy fixed and moves the uncertainty alone: otherwise right but uncertain
+    As the temperature τ falls to 0 these are the counts (and `metrics.accuracy_versus_uncertainty`); above 0 the penalty is
+    smooth in the outputs. Its gradient holds the accuracy fixed and moves the uncertainty alone: else right but uncertain
     predictions would be mended by making them wrong. Krishnan & Tickoo, "Improving model calibration with accuracy versus
     uncertainty optimization", 2020, where confidence and tanh(u) weigh the counts, and the group of a datum jumps.
 
@@ -35,8 +36,8 @@ class AccuracyVersusUncertainty:
         weight: of the penalty beside the negative ELBO per datum, ≥ 0.
         temperature: τ > 0, how gradual the groups are.
         measure: "entropy" of the mean probabilities, or "mutual_information", which needs several draws.
-        balanced: whether accurate and inaccurate data count half each, −log(½ n_AC/n_A + ½ n_IU/n_I), so that rare
-            errors are heard.
+        balanced: whether accurate and inaccurate data count half each. Without it a network that is mostly right is
+            driven to be certain, and grows overconfident.
 
     Raises:
         ValueError: an argument is out of range.
@@ -47,7 +48,7 @@ class AccuracyVersusUncertainty:
         >>> x, y = torch.randn(200, 2), torch.randint(3, (200,))
         >>> bnn = yu.bayesianize(torch.nn.Linear(2, 3), likelihood=yu.Categorical())
         >>> history = yu.fit(bnn, (x[:100], y[:100]), epochs=3)
-        >>> penalty = AccuracyVersusUncertainty.from_prediction(yu.predict(bnn, x[100:]), y[100:], weight=3.0)
+        >>> penalty = AccuracyVersusUncertainty.from_prediction(yu.predict(bnn, x[100:]), y[100:], weight=0.3)
         >>> history = yu.fit(bnn, (x[:100], y[:100]), epochs=3, penalty=penalty)
         >>> loss = bnn.loss(x[:8], y[:8], num_data=100) + penalty(bnn(x[:8]), y[:8])  # in a loop of one's own: two passes
         >>> loss = bnn.loss(x[:8], y[:8], num_data=100, penalty=penalty)  # or one
@@ -60,7 +61,7 @@ class AccuracyVersusUncertainty:
         weight: float = 1.0,
         temperature: float = 0.25,
         measure: Literal["entropy", "mutual_information"] = "entropy",
-        balanced: bool = False,
+        balanced: bool = True,
     ) -> None:
         _check_positive(threshold=threshold, temperature=temperature)
         _check_weight(weight)
@@ -78,14 +79,17 @@ class AccuracyVersusUncertainty:
         weight: float = 1.0,
         temperature: float = 0.25,
         measure: Literal["entropy", "mutual_information"] = "entropy",
-        balanced: bool = False,
+        balanced: bool = True,
     ) -> AccuracyVersusUncertainty:
         """The penalty with the threshold of the paper: halfway between the mean uncertainties of right and wrong labels.
 
         Args:
             prediction: of held-out data, by the network trained so far.
             y: their labels, [N, *positions].
-            weight, temperature, measure, balanced: as for the class.
+            weight: as for the class, like the rest.
+            temperature: τ.
+            measure: of uncertainty, the same for the threshold and the penalty.
+            balanced: whether accurate and inaccurate data count half each.
 
         Raises:
             ValueError: all labels are right, or all wrong: then choose a threshold.
@@ -176,7 +180,8 @@ class ErrorVersusUncertainty:
             prediction: of held-out data, by the network trained so far, from several draws.
             y: their targets, [N, *out].
             level: of the quantiles, strictly between 0 and 1; 0.5 are the medians.
-            weight, temperature: as for the class.
+            weight: as for the class, like the rest.
+            temperature: τ.
 
         Raises:
             ValueError: the level is out of range, the shapes do not agree, or a quantile is zero.
