@@ -42,16 +42,11 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Tensor]:
 
     x, y = mnist.load(args.data, "t10k", test)
     results = {name: scores(bnn, x, y) for name, bnn in (("without", plain), ("with", calibrated))}
-    print(
-        "           accuracy, %         ECE, %              NLL, nats\nrotation   without   with      without   with      without   with"
-    )
-    for angle, rows in zip(ANGLES, torch.stack(list(results.values()), 1).tolist(), strict=True):
-        cells = [
-            f"{scale * row[score]:<10.{digits}f}"
-            for score, scale, digits in ((0, 100, 1), (1, 100, 1), (2, 1, 2))
-            for row in rows
-        ]
-        print(f"{angle:>3}°       " + "".join(cells).rstrip())
+    print(f"{'':11}{'accuracy, %':20}{'ECE, %':20}NLL, nats")
+    print(f"{'rotation':11}" + 3 * f"{'without':10}{'with':10}")
+    for angle, plain_row, row in zip(ANGLES, results["without"].tolist(), results["with"].tolist(), strict=True):
+        cells = zip((100, 100, 1), plain_row, row, strict=True)
+        print(f"{angle:>3}°       " + "".join(f"{unit * one:<10.2f}{unit * two:<10.2f}" for unit, one, two in cells))
     draw(results, args.out)
     return results
 
@@ -74,7 +69,7 @@ def draw(results: dict[str, Tensor], path: object) -> None:
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.2), layout="constrained")
     for ax, score, title in zip(axes, range(3), ("accuracy", "expected calibration error", "NLL, nats"), strict=True):
         for (name, rows), style in zip(results.items(), ("o--", "o-"), strict=True):
-            ax.plot(ANGLES, rows[:, score], style, label=f"{name} the penalty")
+            ax.plot(ANGLES, rows[:, score].numpy(), style, label=f"{name} the penalty")
         ax.set(title=title, xlabel="rotation, degrees", xticks=ANGLES)
         ax.grid(alpha=0.25)
     axes[0].legend()

@@ -54,25 +54,24 @@ def draw(bnn: yu.Bayesian, digit: Tensor, path: object) -> None:
     angles = list(range(0, 181, 10))
     images = torch.cat([mnist.rotate(digit.unsqueeze(0), angle) for angle in angles])
     p = yu.predict(bnn, images)
+    probs, spread = p.probs.numpy(), p.epistemic.numpy()
     figure = plt.figure(figsize=(9, 5.5), layout="constrained")
     grid = figure.add_gridspec(3, 10, height_ratios=(0.5, 1, 1))
     for column, image in enumerate(images[::2, 0]):
         ax = figure.add_subplot(grid[0, column])
-        ax.imshow(image, cmap="gray_r")
+        ax.imshow(image.numpy(), cmap="gray_r")
         ax.axis("off")
         ax.set_title(f"{angles[2 * column]}°", fontsize="small")
     top = figure.add_subplot(grid[1, :])
     for label in range(10):
-        mean, spread = p.probs[:, label], p.epistemic[:, label]
-        top.plot(angles, mean, color=f"C{label}", label=str(label))
-        top.fill_between(
-            angles, (mean - spread).clamp(0), (mean + spread).clamp(max=1), color=f"C{label}", alpha=0.15, lw=0
-        )
+        low, high = (probs[:, label] + sign * spread[:, label] for sign in (-1, 1))
+        top.plot(angles, probs[:, label], color=f"C{label}", label=str(label))
+        top.fill_between(angles, low.clip(0), high.clip(max=1), color=f"C{label}", alpha=0.15, lw=0)
     top.set_ylabel("probability ± epistemic")
     top.legend(ncol=10, fontsize="x-small", loc="upper center")
     bottom = figure.add_subplot(grid[2, :], sharex=top)
     for name in ("entropy", "mutual_information", "variation_ratio"):
-        bottom.plot(angles, getattr(p, name), label=name.replace("_", " "))
+        bottom.plot(angles, getattr(p, name).numpy(), label=name.replace("_", " "))
     bottom.set(xlabel="rotation, degrees", ylabel="uncertainty (nats; ratio)")
     bottom.legend(fontsize="small")
     figure.savefig(path, dpi=120)
