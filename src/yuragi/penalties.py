@@ -44,11 +44,11 @@ class AccuracyVersusUncertainty:
 
     Example:
         >>> import yuragi as yu
-        >>> from yuragi.penalties import AccuracyVersusUncertainty
         >>> x, y = torch.randn(200, 2), torch.randint(3, (200,))
         >>> bnn = yu.bayesianize(torch.nn.Linear(2, 3), likelihood=yu.Categorical())
         >>> history = yu.fit(bnn, (x[:100], y[:100]), epochs=3)
-        >>> penalty = AccuracyVersusUncertainty.from_prediction(yu.predict(bnn, x[100:]), y[100:], weight=0.3)
+        >>> held_out = yu.predict(bnn, x[100:])
+        >>> penalty = yu.penalties.AccuracyVersusUncertainty.from_prediction(held_out, y[100:], weight=1.0)
         >>> history = yu.fit(bnn, (x[:100], y[:100]), epochs=3, penalty=penalty)
         >>> loss = bnn.loss(x[:8], y[:8], num_data=100) + penalty(bnn(x[:8]), y[:8])  # in a loop of one's own: two passes
         >>> loss = bnn.loss(x[:8], y[:8], num_data=100, penalty=penalty)  # or one
