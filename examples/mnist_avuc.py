@@ -20,7 +20,7 @@ import yuragi as yu
 from yuragi.penalties import AccuracyVersusUncertainty
 
 ANGLES = (0, 15, 30, 45, 60, 75, 90)
-WEIGHT = 1.0
+WEIGHT = 0.3
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Tensor]:
