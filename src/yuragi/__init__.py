@@ -1,6 +1,6 @@
 """yuragi: an honest error bar on every prediction of a PyTorch network, by stochastic variational inference."""
 
-from yuragi import estimators, likelihoods, metrics, posteriors, priors
+from yuragi import estimators, likelihoods, metrics, penalties, posteriors, priors
 from yuragi.bayesian import ELBO, Bayesian, NegativeELBO, bayesianize
 from yuragi.files import FileError, load, save
 from yuragi.likelihoods import Categorical, Gaussian
@@ -30,6 +30,7 @@ __all__ = [
     "likelihoods",
     "load",
     "metrics",
+    "penalties",
     "posteriors",
     "predict",
     "priors",

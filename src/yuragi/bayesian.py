@@ -22,6 +22,8 @@ from yuragi.priors import FanIn, Prior
 from yuragi.starts import member_starts
 from yuragi.weights import LeftOut, Weight, Where, select_weights
 
+Penalty = Callable[[Tensor, Tensor], Tensor]  # (outputs [K, B, *out], targets) -> scalar
+
 _thread = threading.local()
 
 
@@ -33,7 +35,7 @@ class ELBO(NamedTuple):
     """The evidence lower bound of a minibatch and its parts, averaged over members.
 
     Attributes:
-        loss: negative ELBO per datum, nats, scalar with gradient.
+        loss: negative ELBO per datum, nats, scalar with gradient; the penalty is in it where there is one.
         log_likelihood: mean of log p(y∣x,w) over the batch, nats per datum, detached.
         kl: KL(q‖p), nats, summed over all weights, detached.
     """
@@ -302,6 +304,7 @@ class Bayesian(nn.Module):
         index: Tensor | None = None,
         sample_weight: Tensor | None = None,
         generator: torch.Generator | None = None,
+        penalty: Penalty | None = None,
     ) -> ELBO:
         """The negative ELBO per datum of a minibatch, and its parts.
 
@@ -315,6 +318,8 @@ class Bayesian(nn.Module):
             index: [B] int64, which data of the training set these are; needed by `posteriors.Anchored`.
             sample_weight: v, [B]; a weight of 2 counts a datum twice.
             generator: source of the noise; the global one when None.
+            penalty: a scalar added to the loss, from the outputs [K, B, *out] of this same pass and `y`; `sample_weight`
+                does not reach it. See `yuragi.penalties`.
 
         Returns:
             `ELBO(loss, log_likelihood, kl)`.
@@ -334,6 +339,11 @@ class Bayesian(nn.Module):
         log_likelihood = log_prob.mean(-1)
         kl = q.kl(self.prior, generator)
         loss = (kl_weight * kl / num_data - log_likelihood).mean()
+        if penalty is not None:
+            extra = penalty(output, y)
+            if extra.dim():
+                raise ValueError(f"penalty must return a scalar, got a tensor of shape {tuple(extra.shape)}")
+            loss = loss + extra
         return ELBO(loss, log_likelihood.detach().mean(), kl.detach().mean())
 
     def loss(
@@ -346,6 +356,7 @@ class Bayesian(nn.Module):
         index: Tensor | None = None,
         sample_weight: Tensor | None = None,
         generator: torch.Generator | None = None,
+        penalty: Penalty | None = None,
     ) -> Tensor:
         """The negative ELBO per datum, nats, scalar with gradient; arguments as for `elbo`.
 
@@ -362,6 +373,7 @@ class Bayesian(nn.Module):
             index=index,
             sample_weight=sample_weight,
             generator=generator,
+            penalty=penalty,
         ).loss
 
     def select_output(self, result: Any) -> Tensor:

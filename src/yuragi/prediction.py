@@ -132,6 +132,8 @@ class ClassificationPrediction(Prediction):
         tensor([[0.5000, 0.5000]])
         >>> round(p.mutual_information.item(), 3)  # the draws contradict each other
         0.328
+        >>> p.std, p.epistemic, p.aleatoric  # of each class's indicator; std² = epistemic² + aleatoric²
+        (tensor([[0.5000, 0.5000]]), tensor([[0.3808, 0.3808]]), tensor([[0.3240, 0.3240]]))
     """
 
     @cached_property
@@ -163,6 +165,29 @@ class ClassificationPrediction(Prediction):
     def mutual_information(self) -> Tensor:
         """The part of `entropy` that is due to the weights being unknown, nats."""
         return metrics.mutual_information(self.draw_probs)
+
+    @property
+    def variation_ratio(self) -> Tensor:
+        """Share of draws that would give another label than the most frequent one, [N, *positions]."""
+        return metrics.variation_ratio(self.draw_probs)
+
+    @cached_property
+    def epistemic(self) -> Tensor:
+        """Standard deviation of each class's probability across draws, [N, *positions, C]: shrinks with data."""
+        return self.draw_probs.std(0, correction=0)
+
+    @cached_property
+    def aleatoric(self) -> Tensor:
+        """√E_s[p_s(1 − p_s)] of each class, [N, *positions, C]: its indicator's spread if the weights were known."""
+        return (self.draw_probs * (1 - self.draw_probs)).mean(0).sqrt()
+
+    @cached_property
+    def std(self) -> Tensor:
+        """Standard deviation of each class's indicator, √(p(1 − p)), [N, *positions, C].
+
+        std² = epistemic² + aleatoric² (law of total variance).
+        """
+        return torch.hypot(self.epistemic, self.aleatoric)
 
     def log_prob(self, y: Any) -> Tensor:
         """log probability of the labels `y`, int64 [N, *positions]: [N], nats, summed over positions within a draw."""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from yuragi.bayesian import Bayesian
+from yuragi.bayesian import Bayesian, Penalty
 from yuragi.data import Batches, batches, check_rows, take_rows, to_tensors
 from yuragi.posteriors import Anchored
 from yuragi.prediction import predict
@@ -47,7 +47,7 @@ class History:
     """What happened in a fit, epoch by epoch.
 
     Attributes:
-        loss: negative ELBO per datum, nats.
+        loss: negative ELBO per datum, nats, with the penalty where there is one.
         log_likelihood: mean log p(y∣x,w), nats per datum.
         kl: KL(q‖p), nats.
         validation: (epoch, mean held-out log-likelihood of the predictive mixture, nats per datum).
@@ -96,6 +96,7 @@ def fit(
     optimizer: Callable[[list[dict[str, Any]]], torch.optim.Optimizer] | None = None,
     parameter_groups: Iterable[dict[str, Any]] = (),
     callbacks: Sequence[Callable[[Epoch], bool | None]] = (),
+    penalty: Penalty | None = None,
     seed: int | None = None,
 ) -> History:
     """Train by maximising the ELBO on minibatches; the data are never rescaled.
@@ -114,6 +115,8 @@ def fit(
         optimizer: makes the optimiser from parameter groups, in place of Adam.
         parameter_groups: groups with options of their own, as for `torch.optim`; other parameters form a default group.
         callbacks: called with an `Epoch` after each; a true return value stops the fit.
+        penalty: a scalar added to the loss of every batch, from the outputs [K, B, *out] and targets of the same pass, as
+            those of `yuragi.penalties`.
         seed: of batches, noise and dropout; the global random state is used when None, and left alone otherwise.
 
     Returns:
@@ -164,7 +167,8 @@ def fit(
         try:
             bnn.train()
             _initialise_likelihood(bnn, source)
-            run = _Run(bnn, source, _made(make, groups), schedule, kl_weight, generator, epochs, history)
+            optimiser = _made(make, groups)
+            run = _Run(bnn, source, optimiser, schedule, kl_weight, generator, epochs, history, penalty)
             run.train(validation, patience, callbacks)
         finally:
             for module, training in modes:
@@ -194,9 +198,11 @@ class _Run:
         generator: torch.Generator | None,
         epochs: int,
         history: History,
+        penalty: Penalty | None,
     ) -> None:
         self.bnn, self.source, self.optimizer, self.history = bnn, source, optimizer, history
         self.schedule, self.kl_weight, self.generator, self.epochs = schedule, kl_weight, generator, epochs
+        self.penalty = penalty
         self.rates = [group["lr"] for group in optimizer.param_groups]
         self.best = -math.inf
         self.best_state: dict[str, Tensor] | None = None
@@ -245,6 +251,7 @@ class _Run:
                 index=batch.index,
                 sample_weight=batch.weight,
                 generator=self.generator,
+                penalty=self.penalty,
             )
             self.optimizer.zero_grad(set_to_none=True)
             parts.loss.backward()
