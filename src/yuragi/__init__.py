@@ -1,6 +1,6 @@
 """yuragi: an honest error bar on every prediction of a PyTorch network, by stochastic variational inference."""
 
-from yuragi import estimators, likelihoods, metrics, posteriors, priors
+from yuragi import estimators, likelihoods, metrics, posteriors, priors, quantization
 from yuragi.bayesian import ELBO, Bayesian, NegativeELBO, bayesianize
 from yuragi.files import FileError, load, save
 from yuragi.likelihoods import Categorical, Gaussian
@@ -33,5 +33,6 @@ __all__ = [
     "posteriors",
     "predict",
     "priors",
+    "quantization",
     "save",
 ]
