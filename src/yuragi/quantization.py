@@ -26,7 +26,8 @@ from yuragi.bayesian import Bayesian
 from yuragi.flat import joined
 from yuragi.posteriors import AnchoredDistribution, MeanField, Posterior
 from yuragi.posteriors.posterior import inverse_softplus
-from yuragi.priors import Prior, spread_dtype
+from yuragi.priors import Prior
+from yuragi.priors.prior import spread_dtype
 from yuragi.weights import Weight
 
 _MIN_CHANNEL = 16  # weights; below that offset and step take as much room as the codes save
@@ -62,8 +63,8 @@ class Quantized(Bayesian):
             part._parameters.clear()
             part._buffers.clear()
         self._release_means()
-        self.register_state_dict_post_hook(_leave_out_means)
-        self.register_load_state_dict_post_hook(_do_not_miss_means)
+        self.register_state_dict_post_hook(_leave_out_means)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_post_hook(_do_not_miss_means)  # type: ignore[no-untyped-call]
 
     def elbo(self, *_: Any, **__: Any) -> NoReturn:
         """Refuse: codes have no gradient.
@@ -107,13 +108,13 @@ class Quantized(Bayesian):
             parameter.data = parameter.new_full((), torch.nan).expand(parameter.shape)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Quantized:
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self._release_means()
         return self
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Copying and unpickling give every parameter memory again: release it."""
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         self._release_means()
 
 
@@ -225,7 +226,9 @@ class PointsDistribution(AnchoredDistribution):
         Raises:
             TypeError: always.
         """
-        raise TypeError("a quantised anchored network keeps no anchors, and so has no regulariser: ask the float network")
+        raise TypeError(
+            "a quantised anchored network keeps no anchors, and so has no regulariser: ask the float network"
+        )
 
 
 @torch.no_grad()
