@@ -2,6 +2,7 @@
 
 from yuragi import estimators, likelihoods, metrics, posteriors, priors, quantization
 from yuragi.bayesian import ELBO, Bayesian, NegativeELBO, bayesianize
+from yuragi.export import export_onnx
 from yuragi.files import FileError, load, save
 from yuragi.likelihoods import Categorical, Gaussian
 from yuragi.passes import checkpoint_contexts
@@ -26,6 +27,7 @@ __all__ = [
     "bayesianize",
     "checkpoint_contexts",
     "estimators",
+    "export_onnx",
     "fit",
     "likelihoods",
     "load",
