@@ -16,6 +16,7 @@ from torch.distributions import Distribution, Poisson
 
 import yuragi as yu
 from yuragi import export
+from yuragi.bayesian import as_arguments
 from yuragi.data import take_rows
 from yuragi.quantization import quantize
 
@@ -81,7 +82,7 @@ def made(build: Callable[[], nn.Module], x: Any, **options: Any) -> yu.Bayesian:
         torch.manual_seed(0)
         options.setdefault("posterior", yu.posteriors.MeanField(init_scale=0.2))
         bnn = yu.bayesianize(build(), seed=0, **options)
-        args, kwargs = export.as_arguments(x)
+        args, kwargs = as_arguments(x)
         bnn(*args, **kwargs)  # gives BatchNorm statistics that are not those of a standard normal
     return bnn
 
@@ -127,11 +128,11 @@ def outputs_of(bnn: yu.Bayesian, x: Any, draws: int = DRAWS, seed: int = 5) -> d
 def agree(found: dict[str, Tensor], expected: dict[str, Tensor], tolerance: float = 1e-5) -> None:
     assert list(found) == list(expected)
     for name, value in expected.items():
-        torch.testing.assert_close(found[name], value, rtol=0, atol=tolerance, msg=lambda m, name=name: f"{name}: {m}")
+        torch.testing.assert_close(found[name], value, rtol=0, atol=tolerance, msg=name)
 
 
 def call(module: nn.Module, x: Any) -> dict[str, Tensor]:
-    args, kwargs = export.as_arguments(x)
+    args, kwargs = as_arguments(x)
     result: dict[str, Tensor] = module(*args, **kwargs)
     return result
 
@@ -184,7 +185,7 @@ def test_torch_export_takes_the_module(name: str) -> None:
     build, x, options = CASES[name]
     bnn = made(build, x, **options)
     module = export.as_module(bnn, 2, seed=5)
-    program = torch.export.export(module, (x[:3],), dynamic_shapes=(({0: torch.export.Dim("rows")},),))
+    program = torch.export.export(module, (x[:3],), dynamic_shapes=({0: torch.export.Dim("rows")},))
     agree(program.module()(x), outputs_of(bnn, x, draws=2))
 
 
@@ -301,7 +302,7 @@ class Branching(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         result: Tensor = self.head(x)
-        return result if float(result.sum()) > 0 else -result
+        return result if bool(result.sum() > 0) else -result
 
 
 class Unsupported(nn.Module):
@@ -310,7 +311,8 @@ class Unsupported(nn.Module):
         self.head = nn.Linear(3, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.special.bessel_j0(self.head(x))
+        result: Tensor = torch.special.bessel_j0(self.head(x))
+        return result
 
 
 def test_what_is_not_a_gaussian_or_categorical_bayesian_network_is_refused(tmp_path: Path) -> None:
@@ -333,7 +335,7 @@ def test_bad_arguments() -> None:
         export.as_program(bnn, torch.zeros(0, 3))
     with pytest.raises(TypeError, match="with an input that is 'fast': only tensors"):
         export.as_program(bnn, (randn(7, 3), "fast"))
-    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+    with pytest.raises(RuntimeError, match="size for first two dimensions"):
         export.as_program(bnn, randn(7, 4))
     with pytest.raises(ValueError, match=r"mean is \(1, 2\) for 3 rows: the first axis must be the rows"):
         export.as_program(made(lambda: nn.Sequential(mlp(), Mean()), randn(7, 3)), randn(7, 3))
@@ -376,11 +378,7 @@ def test_a_missing_package_is_named(package: str, tmp_path: Path, monkeypatch: p
         yu.export_onnx(made(mlp, randn(7, 3)), tmp_path / "net.onnx", randn(7, 3))
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no such folder"):
-        yu.export_onnx(made(mlp, randn(7, 3)), tmp_path / "nowhere" / "net.onnx", randn(7, 3), draws=2)
-
-
+@pytest.mark.slow
 def test_importing_yuragi_does_not_import_onnx() -> None:
     code = "import sys, yuragi; sys.exit(any(name.startswith('onnx') for name in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

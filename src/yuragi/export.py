@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import inspect
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,7 +68,17 @@ class Predictive(nn.Module):
         self.register_buffer("member", torch.arange(draws, device=bnn.reference_tensor.device) % bnn.members)
         self.eval()
 
-    def forward(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+    @property
+    def forward(self) -> Callable[..., dict[str, Tensor]]:  # type: ignore[override]
+        """`outputs` under the signature of the network's `forward`, which `torch.export` reads."""
+
+        def forward(*args: Any, **kwargs: Any) -> dict[str, Tensor]:
+            return self.outputs(*args, **kwargs)
+
+        forward.__signature__ = inspect.signature(self.bnn.module.forward)  # type: ignore[attr-defined]
+        return forward
+
+    def outputs(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """The outputs by name, as in a `yuragi.Prediction`; the arguments are the network's own."""
         draws = [self.get_buffer(f"draws_{index}") for index in range(self.count)]
         total, members = len(draws[0]), self.bnn.members
@@ -113,7 +123,7 @@ def as_module(bnn: Bayesian, draws: int = 32, seed: int | None = 0) -> nn.Module
         >>> rows = torch.export.Dim("rows")
         >>> x = torch.randn(5, 3)
         >>> module = as_module(bnn, draws=4)
-        >>> program = torch.export.export(module, (x,), dynamic_shapes=(({0: rows},),))  # a tuple: forward takes *args
+        >>> program = torch.export.export(module, (x,), dynamic_shapes=({0: rows},))
         >>> sorted(program.module()(torch.randn(8, 3)))
         ['aleatoric', 'epistemic', 'mean', 'std']
     """
@@ -206,7 +216,7 @@ def export_onnx(bnn: Bayesian, path: str | os.PathLike[str], x: Any, draws: int 
     args, kwargs = _example(bnn, x)
     with _quiet():
         try:
-            converted = torch.onnx.export(program, verbose=False, dynamic_shapes=_any_rows(args, kwargs))
+            converted = torch.onnx.export(program, verbose=False, dynamic_shapes=_any_rows(bnn.module, args, kwargs))
         except torch.onnx.errors.OnnxExporterError as error:
             raise RuntimeError(f"cannot export {type(bnn.module).__name__} to ONNX: {error}") from error
     assert converted is not None
@@ -237,20 +247,20 @@ def _traced(
 ) -> tuple[ExportedProgram | None, Exception | None]:
     with _quiet():
         try:
-            return torch.export.export(module, args, kwargs, dynamic_shapes=_any_rows(args, kwargs)), None
+            return torch.export.export(module, args, kwargs, dynamic_shapes=_any_rows(module, args, kwargs)), None
         except Exception as error:  # of many kinds: torch's own and whatever the network does with symbolic shapes
             return None, error
 
 
-def _any_rows(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+def _any_rows(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     rows = Dim("rows")
-    given = {name: of for name, of in (("args", args), ("kwargs", kwargs)) if of}
-    return {name: pytree.tree_map(lambda _: {0: rows}, of) for name, of in given.items()}
+    bound = inspect.signature(module.forward).bind(*args, **kwargs).arguments
+    return {name: pytree.tree_map(lambda _: {0: rows}, value) for name, value in bound.items()}
 
 
-def _input_names(net: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[str]:
-    """What the network's `forward` calls each of its tensors, in the order of the arguments."""
-    bound = inspect.signature(net.forward).bind(*args, **kwargs).arguments
+def _input_names(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[str]:
+    """What the module calls each of its tensors, in the order of the arguments."""
+    bound = dict(inspect.signature(module.forward).bind(*args, **kwargs).arguments)
     names = {}
     for path, leaf in pytree.tree_leaves_with_path(bound):
         names[id(leaf)] = "_".join(str(key).strip("[]'.") for key in path)
