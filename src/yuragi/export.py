@@ -291,5 +291,7 @@ def _quiet() -> Iterator[None]:
         warnings.filterwarnings(
             "ignore", "The tensor attributes? .*_flat_weights.* assigned during export", UserWarning
         )
+        # several inputs have the same number of rows
+        warnings.filterwarnings("ignore", "# The axis name: rows will not be used", UserWarning)
         warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
         yield
