@@ -250,3 +250,120 @@ def test_members_have_their_own_batch_statistics() -> None:
     torch.testing.assert_close(running, expected.detach(), rtol=0.02, atol=0.02)
     bnn.eval()
     torch.testing.assert_close(bnn(x), bnn(x), rtol=1e-3, atol=1e-3)
+
+
+class ReturnsWeight(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.log_scale = nn.Linear(3, 1), nn.Parameter(torch.zeros(2))
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"y": self.layer(x), "scale": self.log_scale}
+
+
+@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_a_weight_that_is_returned_as_it_is_is_drawn(members: int, estimator: Estimator) -> None:
+    bnn = bayesian(ReturnsWeight(), members=members, estimator=estimator)
+    out = bnn(torch.randn(4, 3))["scale"]
+    assert out.shape == ((3, 2) if members == 3 else (2,))
+    assert (out != 0).all()
+    out.sum().backward()
+    means = bnn.means.get_parameter("log_scale") if members == 3 else bnn.module.log_scale
+    assert isinstance(means, Tensor)
+    torch.testing.assert_close(means.grad, torch.ones_like(means))
+
+
+def test_arguments_of_the_loss_are_checked() -> None:
+    x, y = torch.randn(4, 3), torch.randn(4, 1)
+    for members, weight in ((1, torch.ones(3)), (3, torch.ones(2)), (3, torch.ones(3, 1))):
+        with pytest.raises(ValueError, match="kl_weight has shape"):
+            bayesian(mlp(), members=members).loss(x, y, 4, kl_weight=weight)
+    for wrong in (0, -3):
+        with pytest.raises(ValueError, match=f"num_data must be at least 1, got {wrong}"):
+            bayesian(mlp()).loss(x, y, wrong)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"likelihood": 0.1}, r"likelihood must be a Likelihood such as yuragi.Gaussian\(noise=0.1\), got 0.1"),
+        ({"prior": 1.0}, "prior must be a Prior"),
+        ({"posterior": "anchored"}, "posterior must be a Posterior .* got 'anchored'"),
+        ({"posterior": yu.posteriors.MeanField}, "got MeanField itself"),
+    ],
+)
+def test_parts_of_another_type_are_named(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        yu.bayesianize(mlp(), **options)
+
+
+def test_a_template_cannot_be_converted_again() -> None:
+    net = mlp()
+    yu.bayesianize(net, members=2)
+    with pytest.raises(ValueError, match="template of another Bayesian network: build the network anew"):
+        yu.bayesianize(net)
+
+
+def test_any_name_of_a_parameter_will_do_with_members() -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.values = nn.Parameter(torch.ones(3, 1))
+            self.keys = nn.Parameter(torch.ones(1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x @ self.values + self.keys
+
+    assert bayesian(Named(), members=2)(torch.ones(4, 3)).shape == (2, 4, 1)
+
+
+def test_at_mean_may_be_the_first_call_of_what_vmap_cannot_run() -> None:
+    bnn = bayesian(nn.LSTM(3, 4), members=2)
+    with bnn.at_mean():
+        assert bnn(torch.randn(5, 4, 3))[0].shape == (2, 5, 4, 4)
+
+
+def test_torch_func_sees_the_same_gradients() -> None:
+    torch.manual_seed(0)
+    bnn = bayesian(mlp(), estimator="shared")
+    x, y = torch.randn(5, 3), torch.randn(5, 1)
+    parameters = dict(bnn.named_parameters())
+
+    class Loss(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bnn = bnn
+
+        def forward(self, x: Tensor, y: Tensor) -> Tensor:
+            return self.bnn.loss(x, y, 50, generator=torch.Generator().manual_seed(0))
+
+    loss = Loss()
+    by_func = torch.func.grad(
+        lambda values: torch.func.functional_call(
+            loss, {f"bnn.{name}": value for name, value in values.items()}, (x, y)
+        )
+    )(parameters)
+    loss(x, y).backward()
+    for name, parameter in parameters.items():
+        torch.testing.assert_close(by_func[name], parameter.grad)
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch.compile itself
+def test_a_seed_is_never_silently_ignored_by_a_compiled_network() -> None:
+    torch._dynamo.reset()
+    bnn, x = bayesian(mlp()), torch.randn(2, 3)
+    with bnn.seeded(0):
+        expected = bnn(x)
+    for fullgraph in (False, True):
+        with bnn.seeded(0):  # it runs as it is
+            assert torch.equal(torch.compile(bnn, backend="eager", fullgraph=fullgraph)(x), expected)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_a_compiled_network_takes_batches_of_any_size(estimator: Estimator) -> None:
+    torch._dynamo.reset()
+    compiled = torch.compile(bayesian(mlp(), estimator=estimator), backend="aot_eager", fullgraph=True)
+    for rows in (4, 7, 9):
+        assert compiled(torch.randn(rows, 3)).shape == (rows, 1)

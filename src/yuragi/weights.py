@@ -16,6 +16,8 @@ Role = Literal["weight", "bias", "gain", "embedding"]
 Where = str | type[nn.Module] | Callable[[str, nn.Module], bool] | Sequence["Where"] | None
 """A glob pattern on parameter names, a module type, a predicate of (parameter name, owning module), or several of them."""
 
+TEMPLATE = "is_yuragi_template"  # set on the parameters of a network whose members hold the weights
+
 _NORMS = (
     nn.modules.batchnorm._NormBase,  # BatchNorm, InstanceNorm
     nn.LayerNorm,
@@ -170,6 +172,8 @@ def _reason_left_out(parameter: nn.Parameter, owner: nn.Module, chosen: bool) ->
         return f"dtype {parameter.dtype} is not real floating point"
     if parameter.numel() == 0:
         return "empty"
+    if getattr(parameter, TEMPLATE, False):
+        return "the template of another Bayesian network: build the network anew"
     if not parameter.requires_grad:
         return "frozen (requires_grad is False)"
     return "" if chosen else "not matched by `where`"

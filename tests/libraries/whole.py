@@ -13,7 +13,7 @@ from yuragi.bayesian import as_arguments
 from yuragi.estimators import Estimator
 from yuragi.flat import pieces
 from yuragi.likelihoods import Likelihood
-from yuragi.posteriors import inverse_softplus
+from yuragi.posteriors.posterior import inverse_softplus
 
 ROWS = 4
 
@@ -65,7 +65,7 @@ def check_whole(
     check_coverage(bnn, estimator, per_example, unused)
 
     with torch.no_grad():
-        rho.fill_(inverse_softplus(0.01))
+        rho.copy_(inverse_softplus(torch.full_like(rho, 0.01)))
     bnn.train()
     losses = []
     optimizer = torch.optim.SGD(bnn.parameters(), lr=1e-3)

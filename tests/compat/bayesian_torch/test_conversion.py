@@ -302,3 +302,44 @@ def test_misuse_is_named() -> None:
     with pytest.raises(RuntimeError, match=r"deepcopy"):
         copy.copy(model)(torch.zeros(1, 1))
     assert math.isfinite(float(get_kl_loss(model).detach()))
+
+
+class Interrupted(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.interrupt = nn.Linear(2, 2), True
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.interrupt:
+            raise KeyboardInterrupt
+        return self.layer(x)  # type: ignore[no-any-return]
+
+
+def test_an_interrupted_pass_leaves_no_noise_behind_after_the_next() -> None:
+    net = Interrupted()
+    net.interrupt = False
+    model = converted(net)
+    model(torch.ones(1, 2))
+    net.interrupt = True
+    with pytest.raises(KeyboardInterrupt):
+        model(torch.ones(1, 2))
+    net.interrupt = False
+    model(torch.ones(1, 2))
+    x = torch.ones(1, 2)
+    assert torch.equal(net.layer(x), net.layer(x))
+
+
+def test_a_pass_that_differs_from_the_first_runs() -> None:
+    class Branches(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(3, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            h: Tensor = self.layer(x)
+            return h if self.training else h @ self.layer.weight
+
+    model = converted(Branches())
+    model(torch.randn(4, 3))
+    model.eval()
+    assert model(torch.randn(4, 3)).shape == (4, 3)

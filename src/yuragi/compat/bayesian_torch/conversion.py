@@ -213,6 +213,8 @@ def _enter(m: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple
     running, exploring = _state()
     if id(m) in exploring:
         return args, kwargs
+    while any(one is m for one, *_ in running):  # a pass that was interrupted: torch calls no hook after Ctrl-C
+        running.pop()[1].__exit__(None, None, None)
     if not engine.explored:
         with _exploring(m, exploring):
             engine.explore(args, kwargs)
