@@ -3,7 +3,9 @@
     python examples/mnist_avuc.py --data DIR
 
 One mean-field network is trained for two epochs, and two copies of it for six more: one as before, and one with the
-penalty, whose threshold is found on 2,000 held-out digits. Neither has seen a rotated digit.
+penalty, whose threshold is found on 2,000 held-out digits. Neither has seen a rotated digit. With it the calibration error
+from 45° on is lower; it is a point or two higher up to 15°, where there was little to gain, and accuracy between 30° and 45°
+is about two points lower. A larger --weight moves all of these further.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Tensor]:
     x, y = mnist.load(args.data, "t10k", test)
     results = {name: scores(bnn, x, y) for name, bnn in (("without", plain), ("with", calibrated))}
     print(f"{'':11}{'accuracy, %':20}{'ECE, %':20}NLL, nats")
-    print(f"{'rotation':11}" + 3 * f"{'without':10}{'with':10}")
+    print(f"{'rotation':11}" + (3 * f"{'without':10}{'with':10}").rstrip())
     for angle, plain_row, row in zip(ANGLES, results["without"].tolist(), results["with"].tolist(), strict=True):
         cells = zip((100, 100, 1), plain_row, row, strict=True)
         print(f"{angle:>3}°       " + "".join(f"{unit * one:<10.2f}{unit * two:<10.2f}" for unit, one, two in cells))

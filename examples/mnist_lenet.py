@@ -67,7 +67,7 @@ def draw(bnn: yu.Bayesian, digit: Tensor, path: object) -> None:
         low, high = (probs[:, label] + sign * spread[:, label] for sign in (-1, 1))
         top.plot(angles, probs[:, label], color=f"C{label}", label=str(label))
         top.fill_between(angles, low.clip(0), high.clip(max=1), color=f"C{label}", alpha=0.15, lw=0)
-    top.set_ylabel("probability ± epistemic")
+    top.set(ylabel="probability ± epistemic", ylim=(-0.05, 1.3))  # room for the legend
     top.legend(ncol=10, fontsize="x-small", loc="upper center")
     bottom = figure.add_subplot(grid[2, :], sharex=top)
     for name in ("entropy", "mutual_information", "variation_ratio"):
