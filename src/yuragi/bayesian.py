@@ -20,7 +20,7 @@ from yuragi.likelihoods import Gaussian, Likelihood
 from yuragi.posteriors import Anchored, Distribution, MeanField, Posterior
 from yuragi.priors import FanIn, Prior
 from yuragi.starts import member_starts
-from yuragi.weights import TEMPLATE, LeftOut, Weight, Where, select_weights
+from yuragi.weights import LeftOut, Weight, Where, as_template, select_weights
 
 Penalty = Callable[[Tensor, Tensor], Tensor]  # (outputs [K, B, *out], targets) -> scalar
 
@@ -626,8 +626,7 @@ def _install(bnn: Bayesian, means: list[Tensor]) -> None:
                 weight.parameter.copy_(mean[0])
         return
     for weight, mean in zip(bnn.weights, means, strict=True):
-        weight.parameter.requires_grad_(False)  # the template: the stacked means are what trains
-        setattr(weight.parameter, TEMPLATE, True)
+        as_template(weight.parameter)
         bnn.means.register_parameter(weight.name.replace(".", "/"), nn.Parameter(mean))
     for name, buffer in bnn.module.named_buffers():
         bnn.member_buffers.register_buffer(name.replace(".", "/"), torch.stack([buffer.clone()] * bnn.members))

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from yuragi import likelihoods, posteriors, priors, quantization
 from yuragi.bayesian import Bayesian, bayesianize
+from yuragi.weights import as_new
 
 _VERSION = 1
 _NO_DIGEST = b"0" * 64
@@ -141,7 +142,7 @@ def load(path: str | os.PathLike[str], net: nn.Module, output: Any = None) -> Ba
     parts = {part: _restore(path, settings[part], part) for part in _KINDS}
     names = set(settings["weights"])
     for name in names:
-        net.get_parameter(name).requires_grad_(True)  # a template of several members is frozen
+        as_new(net.get_parameter(name))
     bnn = bayesianize(
         net,
         **parts,

@@ -16,7 +16,7 @@ Role = Literal["weight", "bias", "gain", "embedding"]
 Where = str | type[nn.Module] | Callable[[str, nn.Module], bool] | Sequence["Where"] | None
 """A glob pattern on parameter names, a module type, a predicate of (parameter name, owning module), or several of them."""
 
-TEMPLATE = "is_yuragi_template"  # set on the parameters of a network whose members hold the weights
+_TEMPLATE = "is_yuragi_template"
 
 _NORMS = (
     nn.modules.batchnorm._NormBase,  # BatchNorm, InstanceNorm
@@ -143,6 +143,19 @@ def parameter_names(module: nn.Module) -> list[list[str]]:
     return list(names.values())
 
 
+def as_template(parameter: nn.Parameter) -> None:
+    """Freeze a parameter of a network whose members hold the weights: they are what trains."""
+    parameter.requires_grad_(False)
+    setattr(parameter, _TEMPLATE, True)
+
+
+def as_new(parameter: nn.Parameter) -> None:
+    """Undo `as_template`, for a network whose weights are to be overwritten."""
+    parameter.requires_grad_(True)
+    if hasattr(parameter, _TEMPLATE):
+        delattr(parameter, _TEMPLATE)
+
+
 def _walk(module: nn.Module) -> list[tuple[str, nn.Module, str, nn.Parameter]]:
     return [
         (f"{prefix}.{attribute}" if prefix else attribute, owner, attribute, parameter)
@@ -172,7 +185,7 @@ def _reason_left_out(parameter: nn.Parameter, owner: nn.Module, chosen: bool) ->
         return f"dtype {parameter.dtype} is not real floating point"
     if parameter.numel() == 0:
         return "empty"
-    if getattr(parameter, TEMPLATE, False):
+    if getattr(parameter, _TEMPLATE, False):
         return "the template of another Bayesian network: build the network anew"
     if not parameter.requires_grad:
         return "frozen (requires_grad is False)"
