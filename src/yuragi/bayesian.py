@@ -15,7 +15,6 @@ from torch.utils import _pytree as pytree
 from yuragi import passes
 from yuragi.coverage import Coverage
 from yuragi.estimators import ESTIMATORS, Estimator, NeedsLoop, NeedsSharedDraw, PerExample, Substitution, WeightDraw
-from yuragi.flat import pieces
 from yuragi.likelihoods import Gaussian, Likelihood
 from yuragi.posteriors import Anchored, Distribution, MeanField, Posterior
 from yuragi.priors import FanIn, Normal
@@ -215,9 +214,13 @@ class Bayesian(nn.Module):
     def _noised(self, q: Distribution, generator: torch.Generator | None) -> tuple[dict[str, Sequence[Tensor]], bool]:
         # what each member's draw is made of, and whether the estimator may act per example
         stacks: dict[str, Sequence[Tensor]] = {"means": q.means}
-        per_example = self.estimator != "shared" and q.sigma is not None
-        if self.estimator == "local" and q.sigma is not None:
-            stacks["scales"] = pieces(q.sigma, q.means)
+        per_example = self.estimator != "shared" and not q.is_points
+        spreads = q.spreads() if per_example and self.estimator == "local" else None
+        if spreads is not None:
+            stacks["scales"] = spreads
+            variances = q.variances()
+            if variances is not None:
+                stacks["variances"] = variances
         else:
             noise = q.noise(generator)
             if noise is not None:
@@ -240,7 +243,7 @@ class Bayesian(nn.Module):
     ) -> Any:
         if self.members == 1:
             return self._run_member(stacks, args, kwargs, generator, False, per_example, finish)
-        stacks = stacks | {"buffers": self._stacked_buffers()}
+        stacks = {name: list(tensors) for name, tensors in stacks.items()} | {"buffers": self._stacked_buffers()}
         return passes.run_stacked(
             lambda row: self._run_member(row, args, kwargs, generator, self._vectorised_passes, per_example, finish),
             stacks,
@@ -272,7 +275,7 @@ class Bayesian(nn.Module):
         generator: torch.Generator | None,
         per_example: bool,
     ) -> Substitution:
-        draw = WeightDraw(row["means"], row.get("deltas"), row.get("scales"), generator)
+        draw = WeightDraw(row["means"], row.get("deltas"), row.get("scales"), row.get("variances"), generator)
         index = {id(weight.parameter): i for i, weight in enumerate(self.weights)}
         buffers = {}
         if "buffers" in row:
@@ -311,6 +314,8 @@ class Bayesian(nn.Module):
             `ELBO(loss, log_likelihood, kl)`.
         """
         q = self.q()
+        # before the pass: the backward pass then takes it last, when what the network's own kept is free again
+        kl = q.kl(self.prior)
         args, kwargs = as_arguments(x)
         output = self.run(q, args, kwargs, generator, self.select_output)
         if self.members == 1:
@@ -323,7 +328,6 @@ class Bayesian(nn.Module):
                 )
             log_prob = log_prob * sample_weight
         log_likelihood = log_prob.mean(-1)
-        kl = q.kl(self.prior)
         loss = (kl_weight * kl / num_data - log_likelihood).mean()
         return ELBO(loss, log_likelihood.detach().mean(), kl.detach().mean())
 
@@ -538,7 +542,8 @@ def _install(bnn: Bayesian, means: list[Tensor]) -> None:
     if bnn.members == 1:
         with torch.no_grad():
             for weight, mean in zip(bnn.weights, means, strict=True):
-                weight.parameter.copy_(mean[0])
+                if mean.data_ptr() != weight.parameter.data_ptr():  # else it is the parameter, and begins where it is
+                    weight.parameter.copy_(mean[0])
         return
     for weight, mean in zip(bnn.weights, means, strict=True):
         weight.parameter.requires_grad_(False)  # the template: the stacked means are what trains

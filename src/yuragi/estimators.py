@@ -53,6 +53,7 @@ class WeightDraw:
         means: μ, one tensor a weight.
         deltas: w − μ of each weight, where it has been drawn already.
         scales: σ of each weight, for noise drawn on demand and for `local`.
+        variances: σ² of each weight, where it is not to be made from `scales`.
         generator: source of noise drawn on demand.
     """
 
@@ -61,24 +62,36 @@ class WeightDraw:
         means: Sequence[Tensor],
         deltas: Sequence[Tensor] | None,
         scales: Sequence[Tensor] | None,
+        variances: Sequence[Tensor] | None,
         generator: torch.Generator | None,
     ) -> None:
         self.means = means
         self.scales = scales
+        self.variances = variances
         self.generator = generator
-        self._deltas: dict[int, Tensor] = {} if deltas is None else dict(enumerate(deltas))
+        self._noise = deltas
+        self._deltas: dict[int, Tensor] = {}
         self._values: dict[int, Tensor] = {}
         self._signs: dict[int, tuple[Tensor, Tensor]] = {}
         self._stock: Tensor | None = None
 
     def delta(self, index: int) -> Tensor | None:
         """w − μ, the same for the whole pass; None for a weight without noise."""
+        if self._noise is not None:
+            return self._noise[index]
         if index not in self._deltas:
             if self.scales is None:
                 return None
             scale = self.scales[index]
             self._deltas[index] = scale * torch.empty_like(scale).normal_(generator=self.generator)
         return self._deltas[index]
+
+    def variance(self, index: int) -> Tensor:
+        """σ², for a draw that has `scales`."""
+        if self.variances is not None:
+            return self.variances[index]
+        assert self.scales is not None
+        return self.scales[index].square()
 
     def value(self, index: int) -> Tensor:
         """w, the same for the whole pass."""
@@ -165,14 +178,13 @@ def local(op: Operation, draw: WeightDraw) -> Tensor:
     Exact for a Linear layer on [B, D]; across the positions of a convolution it is an approximation, which drops their
     correlation. Kingma, Salimans & Welling, "Variational dropout and the local reparameterization trick", 2015.
     """
-    assert draw.scales is not None
     mean = op.at_mean(draw)
-    bias = None if op.bias is None else draw.scales[op.bias].square()
+    bias = None if op.bias is None else draw.variance(op.bias)
     if op.weight is None:
         assert bias is not None
         variance = op.per_channel(bias).expand_as(mean)
     else:
-        variance = op.run(op.input.square(), draw.scales[op.weight].square(), bias)
+        variance = op.run(op.input.square(), draw.variance(op.weight), bias)
     # clamp: the square root has no gradient at zero variance (dead units, features that are zero)
     std = variance.clamp_min(torch.finfo(variance.dtype).tiny).sqrt()
     return mean + std * torch.empty_like(mean).normal_(generator=draw.generator)

@@ -21,19 +21,33 @@ from torch.nn import functional as F
 
 from yuragi.flat import joined, pieces, split_like
 from yuragi.priors import Normal, spread_dtype
+from yuragi.spreads import Spreads
 from yuragi.weights import Weight
+
+LARGE = 2**20
+"""Spreads, over all members, from which a network is handled weight by weight."""
 
 
 class Distribution(ABC):
     """q(w) for the current parameters; K members, each a distribution over the same weights."""
 
-    sigma: Tensor | None = None
-    """σ [K, P], the weights one after another, where they are independent; else None."""
-
     def __init__(self, means: Sequence[Tensor], members: int) -> None:
         self.means = list(means)
         """The parameters that hold the means: [K, *shape] each, and [*shape] where K is 1."""
         self.members = members
+
+    @property
+    def sigma(self) -> Tensor | None:
+        """σ [K, P], the weights one after another, where they are independent; else None."""
+        return None
+
+    def spreads(self) -> Sequence[Tensor] | None:
+        """σ of each weight, in the shapes of `means`, where the weights are independent; else None."""
+        return None if self.sigma is None else pieces(self.sigma, self.means)
+
+    def variances(self) -> Sequence[Tensor] | None:
+        """σ² of each weight, in the shapes of `means`, where it is better not made from `spreads`; else None."""
+        return None
 
     @property
     def mean(self) -> list[Tensor]:
@@ -128,7 +142,9 @@ class MeanField(Posterior):
 
     def forward(self, means: Sequence[Tensor], members: int) -> MeanFieldDistribution:
         """q(w) around `means`, list of [K, *shape], or of [*shape] where K, the number of members, is 1."""
-        return MeanFieldDistribution(means, members, F.softplus(self.rho))
+        if self.rho.numel() < LARGE or torch.compiler.is_compiling():
+            return MeanFieldDistribution(means, members, F.softplus(self.rho))
+        return LargeMeanFieldDistribution(means, members, self.rho)
 
     def arguments(self) -> dict[str, Any]:
         """What to construct an equal posterior with, before `setup`."""
@@ -138,11 +154,14 @@ class MeanField(Posterior):
 class MeanFieldDistribution(Distribution):
     """Independent Normals with means μ and standard deviations σ [K, P]."""
 
-    sigma: Tensor
-
     def __init__(self, means: Sequence[Tensor], members: int, sigma: Tensor) -> None:
         super().__init__(means, members)
-        self.sigma = sigma
+        self._sigma = sigma
+
+    @property
+    def sigma(self) -> Tensor:
+        """Standard deviation of each weight, [K, P], the weights one after another."""
+        return self._sigma
 
     def noise(self, generator: torch.Generator | None = None) -> Sequence[Tensor]:
         """σ·ε for each weight and member, in the shapes of `means`."""
@@ -162,6 +181,50 @@ class MeanFieldDistribution(Distribution):
         index = torch.as_tensor(member, device=self.sigma.device)
         noise = split_like(self.sigma[index].mul_(unit) if self.members > 1 else unit.mul_(self.sigma), self.mean)
         return [mean[index] + delta for mean, delta in zip(self.mean, noise, strict=True)]
+
+
+class LargeMeanFieldDistribution(MeanFieldDistribution):
+    """The same distribution for a large network: weight by weight, for the sake of memory; ρ is [K, P]."""
+
+    def __init__(self, means: Sequence[Tensor], members: int, rho: Tensor) -> None:
+        Distribution.__init__(self, means, members)
+        self._rho = rho
+        self._spreads = Spreads(rho, means)
+
+    @property
+    def sigma(self) -> Tensor:
+        """Standard deviation of each weight, [K, P], the weights one after another; made when asked for."""
+        return F.softplus(self._rho)
+
+    def spreads(self) -> Sequence[Tensor]:
+        """σ of each weight, in the shapes of `means`."""
+        return self._spreads.sigma()
+
+    def variances(self) -> Sequence[Tensor]:
+        """σ² of each weight, in the shapes of `means`."""
+        return self._spreads.sigma(power=2)
+
+    def noise(self, generator: torch.Generator | None = None) -> Sequence[Tensor]:
+        """σ·ε for each weight and member, in the shapes of `means`."""
+        return self._spreads.noise(generator)
+
+    def kl(self, prior: Normal) -> Tensor:
+        """KL(q‖p) of each member, [K], nats, summed over all weights."""
+        if prior.loc.shape[1] in (1, len(self.means)):
+            loc, scale = (columns.expand(-1, len(self.means)) for columns in (prior.loc, prior.scale))
+            return self._spreads.kl_from_normal_prior(loc, scale)
+        return super().kl(prior)
+
+    def sample(self, member: Sequence[int], generator: torch.Generator | None) -> list[Tensor]:
+        """Draw s from member `member[s]`: list of [S, *shape]."""
+        drawn = [mean.new_empty(len(member), *mean.shape[1:]) for mean in self.mean]
+        sigmas = split_like(self.sigma, self.mean)
+        for s, k in enumerate(
+            member
+        ):  # draw by draw: other numbers of draws would take the generator's numbers otherwise
+            for out, mean, sigma in zip(drawn, self.mean, sigmas, strict=True):
+                torch.add(mean[k], torch.empty_like(sigma[k]).normal_(generator=generator).mul_(sigma[k]), out=out[s])
+        return drawn
 
 
 class _Noise(torch.autograd.Function):
