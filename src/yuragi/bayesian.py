@@ -14,8 +14,18 @@ from torch.utils import _pytree as pytree
 
 from yuragi import passes
 from yuragi.coverage import Coverage
-from yuragi.estimators import ESTIMATORS, Estimator, NeedsLoop, NeedsSharedDraw, PerExample, Substitution, WeightDraw
+from yuragi.estimators import (
+    ESTIMATORS,
+    Estimator,
+    MemberBuffers,
+    NeedsLoop,
+    NeedsSharedDraw,
+    PerExample,
+    Substitution,
+    WeightDraw,
+)
 from yuragi.likelihoods import Gaussian, Likelihood
+from yuragi.passes import Strategy
 from yuragi.posteriors import Anchored, Distribution, MeanField, Posterior
 from yuragi.priors import FanIn, Normal
 from yuragi.starts import member_starts
@@ -82,9 +92,8 @@ class Bayesian(nn.Module):
         self.left_out = left_out
         self._shared: dict[int, str] = {}  # weights found to need one draw a pass, and why
         self.explored = False
-        # whether vmap can run the network: not for every operation, and in training not for running statistics
-        self._vectorised_passes = True
-        self._vectorised_draws = True
+        # how members and draws run; what the network does may need a slower way than the first
+        self._passes = self._draws = Strategy.VMAP
         self.means = nn.ParameterDict()
         self.member_buffers = nn.Module()
 
@@ -155,49 +164,53 @@ class Bayesian(nn.Module):
         finish: Callable[[Any], Any] = _as_returned,
     ) -> Any:
         """One stochastic pass of every member with weights from `q`; `finish` is applied to what each one returns."""
-        stacks, per_example = self._noised(q, generator)
-        first = per_example and not self.explored
-        before = self._buffer_values() if first else None
-        state = generator.get_state() if first and generator is not None else None
         while True:
-            if state is not None and generator is not None:
-                generator.set_state(state)  # a pass that is run again must not depend on the attempt before
+            # an attempt that fails leaves no trace: not in the buffers, and not in the numbers that a generator yields
+            tentative = not self.explored or (self.members > 1 and self._passes is not Strategy.LOOP)
+            before = self._buffer_values() if tentative else None
+            state = generator.get_state() if tentative and generator is not None else None
             try:
+                stacks, per_example = self._noised(q, generator)
                 result = self._attempt(stacks, args, kwargs, generator, per_example, finish)
             except NeedsSharedDraw:
                 self._restore_buffers(before)
-                continue
             except NeedsLoop:
-                self._vectorised_passes = False
-                continue
-            self.explored = True
-            return result
+                self._restore_buffers(before)
+                self._passes = self._slower(self._passes)
+                if self._passes is Strategy.LOOP:  # in which nothing tells whether members differ
+                    self._make_own(self._shared_buffers())
+            else:
+                self.explored = True
+                return result
+            if state is not None and generator is not None:
+                generator.set_state(state)
 
     def run_draws(self, weights: Sequence[Tensor], member: Sequence[int], args: Sequence[Any], kwargs: Any) -> Any:
         """The network with given weights: list of [S, *shape], draw s belonging to member `member[s]`; outputs [S, ...]."""
         stacks: dict[str, Sequence[Tensor]] = {"means": weights}
         if self.members > 1:
             index = torch.as_tensor(member)
-            stacks["buffers"] = [buffer[index.to(buffer.device)] for buffer in self._stacked_buffers()]
+            stacks["buffers"] = [buffer[index.to(buffer.device)] for buffer in self.member_buffers.buffers()]
+            stacks["shared"] = [buffer.expand(len(member), *buffer.shape) for buffer in self._shared_buffers().values()]
         # a large network gains nothing from vmap, and a vectorised convolution is slower than a loop
         small = sum(weight.numel for weight in self.weights) <= 200_000 and not any(
             len(weight.shape) > 2 for weight in self.weights
         )
-        if self._vectorised_draws and small and len(weights[0]) > 1:
+        strategy = self._draws if small else self._slower(Strategy.VMAP, self._draws)
+        if len(weights[0]) == 1:
+            strategy = Strategy.LOOP
+        before = self._buffer_values() if strategy is not Strategy.LOOP else None
+        while True:
             try:
-                return self._run_draws(stacks, args, kwargs, True)
+                return self._run_stacked(stacks, args, kwargs, None, strategy, False, self.select_output)[0]
             except NeedsLoop:
-                self._vectorised_draws = False
-        return self._run_draws(stacks, args, kwargs, False)
+                self._restore_buffers(before)
+                self._draws = strategy = self._slower(strategy)
 
-    def _run_draws(
-        self, stacks: dict[str, Sequence[Tensor]], args: Sequence[Any], kwargs: Any, vectorised: bool
-    ) -> Any:
-        return passes.run_stacked(
-            lambda row: self._run_member(row, args, kwargs, None, vectorised, False, self.select_output),
-            stacks,
-            vectorised,
-        )
+    def _slower(self, than: Strategy, at_least: Strategy = Strategy.VMAP) -> Strategy:
+        # what is not on the tape of a replay is only what no Bayesian weight reaches: without other weights, nothing much
+        slower = Strategy.REPLAY if than is Strategy.VMAP and self.left_out else Strategy.LOOP
+        return max(slower, at_least, key=list(Strategy).index)
 
     def explore(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Run once and forget the result, to find out where a per-example estimator gives way to one draw."""
@@ -242,13 +255,38 @@ class Bayesian(nn.Module):
         finish: Callable[[Any], Any],
     ) -> Any:
         if self.members == 1:
-            return self._run_member(stacks, args, kwargs, generator, False, per_example, finish)
-        stacks = {name: list(tensors) for name, tensors in stacks.items()} | {"buffers": self._stacked_buffers()}
-        return passes.run_stacked(
-            lambda row: self._run_member(row, args, kwargs, generator, self._vectorised_passes, per_example, finish),
-            stacks,
-            self._vectorised_passes,
-        )
+            return self._run_member(stacks, args, kwargs, generator, per_example, finish)
+        shared = self._shared_buffers()
+        rows = {name: list(tensors) for name, tensors in stacks.items()}
+        rows["buffers"] = list(self.member_buffers.buffers())
+        rows["shared"] = [buffer.expand(self.members, *buffer.shape) for buffer in shared.values()]
+        result, made = self._run_stacked(rows, args, kwargs, generator, self._passes, per_example, finish)
+        self._make_own({name: made[name] for name in shared if name in made})
+        return result
+
+    def _run_stacked(
+        self,
+        stacks: Mapping[str, Sequence[Tensor]],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        generator: torch.Generator | None,
+        strategy: Strategy,
+        per_example: bool,
+        finish: Callable[[Any], Any],
+    ) -> tuple[Any, dict[str, Tensor]]:
+        # what the network returns, and the buffers that were found to be each row's own
+        shared = self._shared_buffers() if self.members > 1 else {}
+        names = {id(buffer): name for name, buffer in shared.items()}
+
+        def run(row: Mapping[str, Sequence[Tensor]]) -> tuple[Any, dict[str, Tensor]]:
+            mode = self._mode(row, args, kwargs, generator, per_example)
+            compiling = torch.compiler.is_compiling()
+            with mode if compiling else passes.entered(mode, strategy is not Strategy.LOOP):
+                result = finish(self.module(*args, **kwargs))
+            made = {} if mode.buffers is None else mode.buffers.made
+            return result, {names[key]: tensor.detach() for key, tensor in made.items()}
+
+        return passes.run_stacked(run, stacks, strategy, list(shared.values()))  # type: ignore[no-any-return]
 
     def _run_member(
         self,
@@ -256,7 +294,6 @@ class Bayesian(nn.Module):
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
         generator: torch.Generator | None,
-        stacked: bool,
         per_example: bool,
         finish: Callable[[Any], Any],
     ) -> Any:
@@ -264,7 +301,7 @@ class Bayesian(nn.Module):
         if torch.compiler.is_compiling():
             with mode:
                 return finish(self.module(*args, **kwargs))
-        with passes.entered(mode, stacked):
+        with passes.entered(mode):
             return finish(self.module(*args, **kwargs))
 
     def _mode(
@@ -277,9 +314,14 @@ class Bayesian(nn.Module):
     ) -> Substitution:
         draw = WeightDraw(row["means"], row.get("deltas"), row.get("scales"), row.get("variances"), generator)
         index = {id(weight.parameter): i for i, weight in enumerate(self.weights)}
-        buffers = {}
-        if "buffers" in row:
-            buffers = {id(own): value for own, value in zip(self.module.buffers(), row["buffers"], strict=True)}
+        buffers = None
+        if row.get("buffers") or row.get("shared"):
+            template = dict(self.module.named_buffers())
+            own = (template[name.replace("/", ".")] for name, _ in self.member_buffers.named_buffers())
+            buffers = MemberBuffers(
+                {id(buffer): value for buffer, value in zip(own, row["buffers"], strict=True)},
+                {id(b): value for b, value in zip(self._shared_buffers().values(), row["shared"], strict=True)},
+            )
         if per_example:
             return PerExample(index, draw, buffers, self.estimator, _batch_of(args, kwargs), self._shared)
         return Substitution(index, draw, buffers)
@@ -401,8 +443,36 @@ class Bayesian(nn.Module):
             return [weight.parameter for weight in self.weights]
         return list(self.means.values())
 
-    def _stacked_buffers(self) -> list[Tensor]:
-        return list(self.member_buffers.buffers())
+    def _shared_buffers(self) -> dict[str, Tensor]:
+        # the network's buffers that are the same for all members
+        own = {name.replace("/", ".") for name, _ in self.member_buffers.named_buffers()}
+        return {name: buffer for name, buffer in self.module.named_buffers() if name not in own}
+
+    def _make_own(self, buffers: Mapping[str, Tensor]) -> None:
+        """Give each member its own of these buffers, beginning from the tensors [K, *shape], or from the shared [*shape]."""
+        kept = self.module.state_dict().keys() if buffers else ()
+        template = dict(self.module.named_buffers())
+        for name, value in buffers.items():
+            stacked = value.expand(self.members, *template[name].shape).clone()
+            self.member_buffers.register_buffer(name.replace(".", "/"), stacked, persistent=name in kept)
+
+    def own_buffers_as_in(self, state: Mapping[str, Any], prefix: str = "") -> None:
+        """Before a state dict is loaded: give members their own buffers where the state has them, and nowhere else.
+
+        Which buffers members need of their own is found out in passes, so a state may differ in it from this network.
+        """
+        prefix += "member_buffers."
+        wanted = {name.removeprefix(prefix).replace("/", ".") for name in state if name.startswith(prefix)}
+        self._make_own({name: buffer for name, buffer in self._shared_buffers().items() if name in wanted})
+        unsaved = self.member_buffers._non_persistent_buffers_set
+        for name, _ in list(self.member_buffers.named_buffers()):
+            if name.replace("/", ".") not in wanted and name not in unsaved:
+                delattr(self.member_buffers, name)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        if self.members > 1:
+            self.own_buffers_as_in(state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _buffer_values(self) -> list[Tensor]:
         return [buffer.clone() for buffer in self.buffers()]
@@ -480,7 +550,9 @@ def bayesianize(
             for linear layers, an approximation for convolutions) or "shared" (one draw a pass).
         members: K, components of the mixture posterior, all trained at once; None is 1, and 20 for `Anchored`.
         where: what becomes Bayesian: a glob pattern on parameter or module names, a module type, a predicate of
-            (parameter name, owning module), or a sequence of these. Everything trainable when None.
+            (parameter name, owning module), or a sequence of these. Everything trainable when None; all but the
+            normalisation layers with `yuragi.weights.everything_but(yuragi.weights.NORMS)`. What no Bayesian weight
+            reaches is computed once, for all members and draws.
         output: which part of what the network returns is the prediction: a key, attribute, index or function.
         start: with several members, begin each from `reset_parameters()` ("fresh") or near the weights ("trained").
         seed: seed of the members' starts and anchors; the global random state is used when None, and left alone otherwise.
@@ -548,8 +620,6 @@ def _install(bnn: Bayesian, means: list[Tensor]) -> None:
     for weight, mean in zip(bnn.weights, means, strict=True):
         weight.parameter.requires_grad_(False)  # the template: the stacked means are what trains
         bnn.means[weight.name.replace(".", "/")] = nn.Parameter(mean)
-    for name, buffer in bnn.module.named_buffers():
-        bnn.member_buffers.register_buffer(name.replace(".", "/"), torch.stack([buffer.clone()] * bnn.members))
 
 
 def _batch_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> int | None:

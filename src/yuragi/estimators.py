@@ -202,20 +202,55 @@ class NeedsLoop(Exception):
     """The pass cannot be vectorised over members."""
 
 
+class WroteShared(Exception):
+    """An operation would write what is one member's own into a buffer that all members share; it has not."""
+
+
+class MemberBuffers:
+    """The buffers of one member: its own where members can differ, and otherwise the network's, which all share.
+
+    Only an operation that writes something of a member's into a buffer (the running statistics behind a Bayesian layer)
+    makes it the member's own. What a frozen part of the network reads and writes stays shared, and that part runs once.
+
+    Args:
+        own: identity of a network's buffer -> the member's own.
+        shared: identity of a network's buffer -> a view of it to begin from, should it have to become the member's own.
+    """
+
+    def __init__(self, own: dict[int, Tensor], shared: dict[int, Tensor]) -> None:
+        self.own = own
+        self._shared = shared
+        self.made: dict[int, Tensor] = {}
+
+    def make_own(self, *values: Any) -> bool:
+        """Give the member its own of every shared buffer among these values; whether there was one."""
+        found = False
+        for value in values:
+            if isinstance(value, Tensor):
+                if id(value) in self._shared and id(value) not in self.own:
+                    self.own[id(value)] = self.made[id(value)] = self._shared[id(value)].clone()
+                    found = True
+            elif isinstance(value, (list, tuple)):
+                found |= self.make_own(*value)
+            elif isinstance(value, dict):
+                found |= self.make_own(*value.values())
+        return found
+
+
 class Substitution(TorchFunctionMode):
     """Every operation sees one draw of the weights, the same for the whole pass (`shared`).
 
     Args:
         index: identity of a network's tensor -> number of the weight.
         draw: the draw to put in place.
-        buffers: identity of a network's buffer -> the tensor to put in its place (members have their own buffers).
+        buffers: the network's buffers, where members run.
     """
 
-    def __init__(self, index: dict[int, int], draw: WeightDraw, buffers: dict[int, Tensor] | None = None) -> None:
+    def __init__(self, index: dict[int, int], draw: WeightDraw, buffers: MemberBuffers | None = None) -> None:
         super().__init__()
         self.index = index
         self.draw = draw
-        self.buffers = buffers or {}
+        self.buffers = buffers
         self._grad_enabled = torch.is_grad_enabled()
         self._recomputable = False
 
@@ -227,15 +262,25 @@ class Substitution(TorchFunctionMode):
         touched = self._touched(args)
         if kwargs:
             touched += self._touched(kwargs.values())
-        if touched and not _is_metadata(func):
+        if touched and not is_metadata(func):
             if not torch.compiler.is_compiling():
                 self._refuse_unsafe_checkpoint()
             return self._run(func, args, kwargs, touched)
-        if self.buffers:
-            return func(*self._replace(args), **self._replace(kwargs))
-        return func(*args, **kwargs)
+        if self.buffers is None:
+            return func(*args, **kwargs)
+        return self._with_buffers(func, args, kwargs)
 
     def _run(self, func: Callable[..., Any], args: Any, kwargs: Any, touched: list[int]) -> Any:
+        return self._with_buffers(func, args, kwargs)
+
+    def _with_buffers(self, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        try:
+            return func(*self._replace(args), **self._replace(kwargs))
+        except (WroteShared, RuntimeError) as error:
+            # vmap says that what is not batched cannot be written to
+            refused = isinstance(error, WroteShared) or "batched" in str(error) or "vmap" in str(error)
+            if self.buffers is None or not (refused and self.buffers.make_own(args, kwargs)):
+                raise
         return func(*self._replace(args), **self._replace(kwargs))
 
     def _touched(self, values: Iterable[Any]) -> list[int]:
@@ -251,7 +296,9 @@ class Substitution(TorchFunctionMode):
     def _replace(self, value: Any) -> Any:
         if isinstance(value, Tensor):
             index = self.index.get(id(value))
-            return self.buffers.get(id(value), value) if index is None else self.draw.value(index)
+            if index is not None:
+                return self.draw.value(index)
+            return value if self.buffers is None else self.buffers.own.get(id(value), value)
         if type(value) in (list, tuple):
             return type(value)(self._replace(one) for one in value)
         if type(value) is dict:
@@ -282,7 +329,7 @@ class PerExample(Substitution):
     Args:
         index: identity of a network's tensor -> number of the weight.
         draw: the draw to put in place elsewhere.
-        buffers: identity of a network's buffer -> the tensor to put in its place.
+        buffers: the network's buffers, where members run.
         estimator: "flipout" or "local".
         batch: number of examples in the network's input.
         shared: weight -> why it needs the shared draw. What is found out in this pass is added.
@@ -292,7 +339,7 @@ class PerExample(Substitution):
         self,
         index: dict[int, int],
         draw: WeightDraw,
-        buffers: dict[int, Tensor] | None,
+        buffers: MemberBuffers | None,
         estimator: Estimator,
         batch: int | None,
         shared: dict[int, str],
@@ -362,7 +409,8 @@ class _Recomputable:
         self.mode._recomputable = self.before
 
 
-def _is_metadata(func: Callable[..., Any]) -> bool:
+def is_metadata(func: Callable[..., Any]) -> bool:
+    """Whether an operation asks for what is known of a tensor without reading its values."""
     name = getattr(func, "__name__", "")
     if name == "__get__":
         return getattr(getattr(func, "__self__", None), "__name__", "") in _METADATA_PROPERTIES

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from enum import StrEnum
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from yuragi import replay
 from yuragi.estimators import NeedsLoop, Substitution
 
 _thread = threading.local()  # modes are thread-local, and so is the knowledge of which one is running
@@ -70,23 +72,35 @@ def _again(mode: Substitution) -> Iterator[None]:
         yield
 
 
+class Strategy(StrEnum):
+    """How one pass is made for several rows of weights; a later one can do whatever an earlier one cannot."""
+
+    VMAP = "vmap"  # all rows at once
+    REPLAY = "replay"  # one after another, but what the rows' weights do not reach only once
+    LOOP = "loop"  # one after another
+
+
 def run_stacked(
-    run: Callable[[Mapping[str, Sequence[Tensor]]], Any], stacks: Mapping[str, Sequence[Tensor]], vectorised: bool
+    run: Callable[[Mapping[str, Sequence[Tensor]]], Any],
+    stacks: Mapping[str, Sequence[Tensor]],
+    strategy: Strategy,
+    shared: Sequence[Tensor] = (),
 ) -> Any:
     """Call `run` for each row of the stacked tensors and stack what it returns.
 
     Args:
         run: takes one row of `stacks` and returns any nest of tensors.
         stacks: named lists of tensors [R, ...].
-        vectorised: all rows at once by `torch.func.vmap`, else one after another.
+        strategy: how.
+        shared: buffers that `run` may find all rows share, and then gives each row its own of.
 
     Returns:
         As `run` returns, each tensor with a leading axis R.
 
     Raises:
-        NeedsLoop: `vectorised`, and vmap has no rule for something that the module does.
+        NeedsLoop: the module does something for which the next strategy is needed.
     """
-    if vectorised:
+    if strategy is Strategy.VMAP:
         try:
             # an operation without a batching rule runs in a loop inside vmap: slower, but no news to the user
             torch._C._functorch._set_vmap_fallback_warning_enabled(False)  # type: ignore[attr-defined]
@@ -95,6 +109,11 @@ def run_stacked(
             if "vmap" in str(error) or "atching rule" in str(error):
                 raise NeedsLoop(str(error)) from error
             raise
+    if strategy is Strategy.REPLAY:
+        try:
+            return pytree.tree_map(_stack, *replay.run(run, stacks, shared))
+        except replay.CannotReplay as error:
+            raise NeedsLoop(str(error)) from error
     unbound = {name: [tensor.unbind(0) for tensor in tensors] for name, tensors in stacks.items()}
     rows = next(len(tensor) for tensors in stacks.values() for tensor in tensors)
     results = [run({name: [one[row] for one in tensors] for name, tensors in unbound.items()}) for row in range(rows)]

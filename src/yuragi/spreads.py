@@ -38,6 +38,7 @@ class OnDemand(Sequence[Tensor]):
         self._made: list[Tensor | None] = [None] * count
 
     def __len__(self) -> int:
+        """How many there are."""
         return len(self._made)
 
     @overload
@@ -47,6 +48,7 @@ class OnDemand(Sequence[Tensor]):
     def __getitem__(self, index: slice) -> list[Tensor]: ...
 
     def __getitem__(self, index: int | slice) -> Tensor | list[Tensor]:
+        """Make it, if it has not been asked for before."""
         if isinstance(index, slice):
             return [self[one] for one in range(*index.indices(len(self)))]
         made = self._made[index]
