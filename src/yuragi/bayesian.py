@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, Literal, NamedTuple
 
@@ -50,6 +50,13 @@ class ELBO(NamedTuple):
     loss: Tensor
     log_likelihood: Tensor
     kl: Tensor
+
+
+class Drawn(NamedTuple):
+    """Draws of all weights, list of [S, *shape]; draw s belongs to member `member[s]`."""
+
+    weights: Sequence[Tensor]
+    member: Sequence[int]
 
 
 class Bayesian(nn.Module):
@@ -164,14 +171,26 @@ class Bayesian(nn.Module):
         finish: Callable[[Any], Any] = _as_returned,
     ) -> Any:
         """One stochastic pass of every member with weights from `q`; `finish` is applied to what each one returns."""
+        result = self._tried(lambda: self._noised(q, generator), args, kwargs, generator, finish)
+        self.explored = True
+        return result
+
+    def _tried(
+        self,
+        noised: Callable[[], tuple[dict[str, Sequence[Tensor]], bool]],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        generator: torch.Generator | None,
+        finish: Callable[[Any], Any],
+    ) -> Any:
         while True:
             # an attempt that fails leaves no trace: not in the buffers, and not in the numbers that a generator yields
             tentative = not self.explored or (self.members > 1 and self._passes is not Strategy.LOOP)
             before = self._buffer_values() if tentative else None
             state = generator.get_state() if tentative and generator is not None else None
             try:
-                stacks, per_example = self._noised(q, generator)
-                result = self._attempt(stacks, args, kwargs, generator, per_example, finish)
+                stacks, per_example = noised()
+                return self._attempt(stacks, args, kwargs, generator, per_example, finish)
             except NeedsSharedDraw:
                 self._restore_buffers(before)
             except NeedsLoop:
@@ -179,33 +198,51 @@ class Bayesian(nn.Module):
                 self._passes = self._slower(self._passes)
                 if self._passes is Strategy.LOOP:  # in which nothing tells whether members differ
                     self._make_own(self._shared_buffers())
-            else:
-                self.explored = True
-                return result
             if state is not None and generator is not None:
                 generator.set_state(state)
 
-    def run_draws(self, weights: Sequence[Tensor], member: Sequence[int], args: Sequence[Any], kwargs: Any) -> Any:
-        """The network with given weights: list of [S, *shape], draw s belonging to member `member[s]`; outputs [S, ...]."""
-        stacks: dict[str, Sequence[Tensor]] = {"means": weights}
-        if self.members > 1:
-            index = torch.as_tensor(member)
-            stacks["buffers"] = [buffer[index.to(buffer.device)] for buffer in self.member_buffers.buffers()]
-            stacks["shared"] = [buffer.expand(len(member), *buffer.shape) for buffer in self._shared_buffers().values()]
+    def run_draws(self, chunks: Callable[[], Iterable[Drawn]], args: Sequence[Any], kwargs: Any) -> Tensor:
+        """The selected output of the network with given weights, [S, ...].
+
+        Args:
+            chunks: called, it yields the draws of all weights, as many at a time as are to be in memory at once.
+            args: the network's positional arguments.
+            kwargs: and those by keyword.
+        """
+        drawn = iter(chunks())
+        one = next(drawn)
+        only = next(drawn, None) is None
         # a large network gains nothing from vmap, and a vectorised convolution is slower than a loop
         small = sum(weight.numel for weight in self.weights) <= 200_000 and not any(
             len(weight.shape) > 2 for weight in self.weights
         )
+        # and vmap would run what all draws share once a chunk
+        small = small and (only or not self.left_out)
         strategy = self._draws if small else self._slower(Strategy.VMAP, self._draws)
-        if len(weights[0]) == 1:
+        if only and len(one.member) == 1:
             strategy = Strategy.LOOP
         before = self._buffer_values() if strategy is not Strategy.LOOP else None
         while True:
             try:
-                return self._run_stacked(stacks, args, kwargs, None, strategy, False, self.select_output)[0]
+                stacks = map(self._stacks_of, [one] if only else chunks())
+                output: Tensor = passes.run_chunks(
+                    self._member_pass(args, kwargs, None, strategy, False, self.select_output),
+                    stacks,
+                    strategy,
+                    list(self.module.buffers()),
+                )[0]
+                return output
             except NeedsLoop:
                 self._restore_buffers(before)
                 self._draws = strategy = self._slower(strategy)
+
+    def _stacks_of(self, drawn: Drawn) -> dict[str, Sequence[Tensor]]:
+        stacks: dict[str, Sequence[Tensor]] = {"means": drawn.weights}
+        if self.members > 1:
+            index = torch.as_tensor(drawn.member)
+            stacks["buffers"] = [buffer[index.to(buffer.device)] for buffer in self.member_buffers.buffers()]
+            stacks["shared"] = [buffer.expand(len(index), *buffer.shape) for buffer in self._shared_buffers().values()]
+        return stacks
 
     def _slower(self, than: Strategy, at_least: Strategy = Strategy.VMAP) -> Strategy:
         # what is not on the tape of a replay is only what no Bayesian weight reaches: without other weights, nothing much
@@ -215,9 +252,12 @@ class Bayesian(nn.Module):
     def explore(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Run once and forget the result, to find out where a per-example estimator gives way to one draw."""
         before = self._buffer_values()
+        shared = self._shared_buffers()
         with torch.no_grad():
             self.run(self.q(), args, kwargs)
         self._restore_buffers(before)
+        # what has become the members' own begins from what they shared
+        self._make_own({name: buffer for name, buffer in shared.items() if name not in self._shared_buffers()})
 
     def pass_mode(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Substitution:
         """The mode under which the network, called with these arguments, makes one stochastic pass; one member only."""
@@ -243,7 +283,7 @@ class Bayesian(nn.Module):
     def _run_at_mean(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         if self.members == 1:
             return self.module(*args, **kwargs)
-        return self._attempt({"means": self._mean_parameters()}, args, kwargs, None, False, _as_returned)
+        return self._tried(lambda: ({"means": self._mean_parameters()}, False), args, kwargs, None, _as_returned)
 
     def _attempt(
         self,
@@ -260,23 +300,26 @@ class Bayesian(nn.Module):
         rows = {name: list(tensors) for name, tensors in stacks.items()}
         rows["buffers"] = list(self.member_buffers.buffers())
         rows["shared"] = [buffer.expand(self.members, *buffer.shape) for buffer in shared.values()]
-        result, made = self._run_stacked(rows, args, kwargs, generator, self._passes, per_example, finish)
+        result, made = passes.run_stacked(
+            self._member_pass(args, kwargs, generator, self._passes, per_example, finish),
+            rows,
+            self._passes,
+            list(self.module.buffers()),
+        )
         self._make_own({name: made[name] for name in shared if name in made})
         return result
 
-    def _run_stacked(
+    def _member_pass(
         self,
-        stacks: Mapping[str, Sequence[Tensor]],
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
         generator: torch.Generator | None,
         strategy: Strategy,
         per_example: bool,
         finish: Callable[[Any], Any],
-    ) -> tuple[Any, dict[str, Tensor]]:
-        # what the network returns, and the buffers that were found to be each row's own
-        shared = self._shared_buffers() if self.members > 1 else {}
-        names = {id(buffer): name for name, buffer in shared.items()}
+    ) -> Callable[[Mapping[str, Sequence[Tensor]]], tuple[Any, dict[str, Tensor]]]:
+        # from a row of stacks to what the network returns, and the buffers that were found to be the row's own
+        names = {id(buffer): name for name, buffer in self.module.named_buffers()}
 
         def run(row: Mapping[str, Sequence[Tensor]]) -> tuple[Any, dict[str, Tensor]]:
             mode = self._mode(row, args, kwargs, generator, per_example)
@@ -286,7 +329,7 @@ class Bayesian(nn.Module):
             made = {} if mode.buffers is None else mode.buffers.made
             return result, {names[key]: tensor.detach() for key, tensor in made.items()}
 
-        return passes.run_stacked(run, stacks, strategy, list(shared.values()))  # type: ignore[no-any-return]
+        return run
 
     def _run_member(
         self,
@@ -474,12 +517,12 @@ class Bayesian(nn.Module):
             self.own_buffers_as_in(state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
-    def _buffer_values(self) -> list[Tensor]:
-        return [buffer.clone() for buffer in self.buffers()]
+    def _buffer_values(self) -> list[tuple[Tensor, Tensor]]:
+        return [(buffer, buffer.clone()) for buffer in self.buffers()]
 
-    def _restore_buffers(self, before: list[Tensor] | None) -> None:
+    def _restore_buffers(self, before: list[tuple[Tensor, Tensor]] | None) -> None:
         with torch.no_grad():
-            for buffer, value in zip(self.buffers(), before or (), strict=before is not None):
+            for buffer, value in before or ():
                 buffer.copy_(value)
 
     def _generator(self, seed: int | None) -> torch.Generator | None:

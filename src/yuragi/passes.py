@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import StrEnum
 from typing import Any
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from yuragi import replay
-from yuragi.estimators import NeedsLoop, Substitution
+from yuragi.estimators import NeedsLoop, Substitution, WroteShared
 
 _thread = threading.local()  # modes are thread-local, and so is the knowledge of which one is running
 
@@ -110,14 +110,32 @@ def run_stacked(
                 raise NeedsLoop(str(error)) from error
             raise
     if strategy is Strategy.REPLAY:
-        try:
-            return pytree.tree_map(_stack, *replay.run(run, stacks, shared))
-        except replay.CannotReplay as error:
-            raise NeedsLoop(str(error)) from error
+        return run_chunks(run, [stacks], strategy, shared)
+    return pytree.tree_map(_stack, *[run(row) for row in _rows(stacks)])
+
+
+def run_chunks(
+    run: Callable[[replay.Row], Any],
+    chunks: Iterable[Mapping[str, Sequence[Tensor]]],
+    strategy: Strategy,
+    shared: Sequence[Tensor] = (),
+) -> Any:
+    """As `run_stacked`, for more rows than are to be in memory at once: `chunks` yields the stacks of some at a time."""
+    if strategy is not Strategy.REPLAY:
+        parts = [run_stacked(run, stacks, strategy, shared) for stacks in chunks]
+        return parts[0] if len(parts) == 1 else pytree.tree_map(lambda *leaves: torch.cat(leaves), *parts)
+    try:
+        rows = (row for stacks in chunks for row in _rows(stacks))
+        return pytree.tree_map(_stack, *replay.run(run, rows, shared))
+    except (replay.CannotReplay, WroteShared) as error:
+        raise NeedsLoop(str(error)) from error
+
+
+def _rows(stacks: Mapping[str, Sequence[Tensor]]) -> Iterator[replay.Row]:
     unbound = {name: [tensor.unbind(0) for tensor in tensors] for name, tensors in stacks.items()}
     rows = next(len(tensor) for tensors in stacks.values() for tensor in tensors)
-    results = [run({name: [one[row] for one in tensors] for name, tensors in unbound.items()}) for row in range(rows)]
-    return pytree.tree_map(_stack, *results)
+    for row in range(rows):
+        yield {name: [one[row] for one in tensors] for name, tensors in unbound.items()}
 
 
 def _stack(*leaves: Any) -> Any:

@@ -19,7 +19,7 @@ differ from running the module again is refused by `CannotReplay`, and the calle
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -29,6 +29,7 @@ from torch.utils import _pytree as pytree
 
 from yuragi.estimators import WroteShared, is_metadata
 
+Row = Mapping[str, Sequence[Tensor]]
 _NOT_THE_SAME_FOR_EVERY_ROW = frozenset({"data_ptr", "untyped_storage", "register_hook"})
 
 
@@ -148,7 +149,12 @@ class Tape(TorchFunctionMode):
             self.refuse(f"{func.__name__} runs in another state of autograd or autocast")
         before = {id(tensor): tensor.clone() for tensor in clean if id(tensor) in self._guarded}
         result = func(*_map(args, _value), **_map(kwargs, _value))
-        written = [tensor for tensor, version in zip(clean, versions, strict=True) if _version(tensor) != version]
+        # batch normalisation writes running statistics without counting it as a new version: buffers are compared
+        written = [
+            tensor
+            for tensor, version in zip(clean, versions, strict=True)
+            if (not tensor.equal(before[id(tensor)]) if id(tensor) in before else _version(tensor) != version)
+        ]
         if written:
             if not all(id(tensor) in before for tensor in written):
                 self.refuse(f"{func.__name__} writes to a tensor that all rows share")
@@ -231,15 +237,15 @@ class Tape(TorchFunctionMode):
 
 
 def run(
-    run_row: Callable[[Mapping[str, Sequence[Tensor]]], Any],
-    stacks: Mapping[str, Sequence[Tensor]],
+    run_row: Callable[[Row], Any],
+    rows: Iterable[Row],
     guarded: Sequence[Tensor] = (),
 ) -> list[Any]:
-    """Call `run_row` for the first row of the stacked tensors, and replay what it did for the others.
+    """Call `run_row` for the first row, and replay what it did for the others.
 
     Args:
-        run_row: takes one row of `stacks` and returns any nest of tensors.
-        stacks: named lists of tensors [R, ...].
+        run_row: takes a row, named lists of tensors, and returns any nest of tensors.
+        rows: one after another; each is let go of before the next is asked for.
         guarded: tensors that `run_row` may find written to by one row, as `WroteShared`, and then left as they were.
 
     Returns:
@@ -250,20 +256,17 @@ def run(
     """
     if torch.is_inference_mode_enabled():
         raise CannotReplay("in inference mode tensors do not tell whether they were written to")
-    rows = [
-        {name: [tensor[row] for tensor in tensors] for name, tensors in stacks.items()}
-        for row in range(next(len(tensor) for tensors in stacks.values() for tensor in tensors))
-    ]
-    inputs = [[tensor for tensors in row.values() for tensor in tensors] for row in rows]
-    tape = Tape(guarded, inputs[0][0].device)
-    first = {name: [tape.input(tensor) for tensor in tensors] for name, tensors in rows[0].items()}
+    rest = iter(rows)
+    row = next(rest)
+    tape = Tape(guarded, next(tensor.device for tensors in row.values() for tensor in tensors))
+    first = {name: [tape.input(tensor) for tensor in tensors] for name, tensors in row.items()}
     with tape:
         result = run_row(first)
     leaves, tree = pytree.tree_flatten(result)
     replay = tape.finish(leaves)
     results = [_map(leaves, _value)]
     del result, leaves, first
-    results += [replay(row) for row in inputs[1:]]
+    results += [replay([tensor for tensors in row.values() for tensor in tensors]) for row in rest]
     return [pytree.tree_unflatten(one, tree) for one in results]
 
 
