@@ -46,7 +46,7 @@ class Drawn(Tensor):
     @staticmethod
     def __new__(cls, value: Tensor, slot: int) -> Drawn:
         """A wrapper with the metadata of `value`."""
-        drawn: Drawn = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        drawn: Drawn = Tensor._make_wrapper_subclass(
             cls, value.shape, strides=value.stride(), dtype=value.dtype, device=value.device
         )
         drawn.value, drawn.slot = value, slot
@@ -55,7 +55,7 @@ class Drawn(Tensor):
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
         """Refuse: the operation did not come through the tape."""
         raise CannotReplay(f"{func} ran where the tape could not see it")
 

@@ -136,7 +136,7 @@ class _Gate(torch.autograd.Function):
         return parameter.new_empty(())
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         return ctx.rho.take_grad(), None
 
@@ -151,7 +151,7 @@ class _Sigma(torch.autograd.Function):
         return result
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         total = ctx.rho.grad()
         for columns, sigma, (by_result,) in ctx.rho.chunks(ctx.span, grad):
@@ -171,7 +171,7 @@ class _Noise(torch.autograd.Function):
         return noise
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (unit,) = ctx.saved_tensors
         total = ctx.rho.grad()
@@ -196,7 +196,7 @@ class _NormalKL(torch.autograd.Function):
         return total
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         mean, loc, scale = ctx.saved_tensors
         total = ctx.rho.grad()
