@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from yuragi import passes
+from yuragi.buffers import MemberBuffers, PassBuffers
 from yuragi.coverage import Coverage
 from yuragi.estimators import (
     ESTIMATORS,
     Estimator,
-    MemberBuffers,
     NeedsLoop,
     NeedsSharedDraw,
     PerExample,
@@ -102,7 +102,7 @@ class Bayesian(nn.Module):
         # how members and draws run; what the network does may need a slower way than the first
         self._passes = self._draws = Strategy.VMAP
         self.means = nn.ParameterDict()
-        self.member_buffers = nn.Module()
+        self.member_buffers = MemberBuffers(module, members)
 
     # -- the distribution over weights
 
@@ -197,7 +197,7 @@ class Bayesian(nn.Module):
                 self._restore_buffers(before)
                 self._passes = self._slower(self._passes)
                 if self._passes is Strategy.LOOP:  # in which nothing tells whether members differ
-                    self._make_own(self._shared_buffers())
+                    self.member_buffers.make_own(self.member_buffers.shared())
             if state is not None and generator is not None:
                 generator.set_state(state)
 
@@ -229,7 +229,7 @@ class Bayesian(nn.Module):
                     self._member_pass(args, kwargs, None, strategy, False, self.select_output),
                     stacks,
                     strategy,
-                    list(self.module.buffers()),
+                    self._guarded(strategy),
                 )[0]
                 return output
             except NeedsLoop:
@@ -239,9 +239,7 @@ class Bayesian(nn.Module):
     def _stacks_of(self, drawn: Drawn) -> dict[str, Sequence[Tensor]]:
         stacks: dict[str, Sequence[Tensor]] = {"means": drawn.weights}
         if self.members > 1:
-            index = torch.as_tensor(drawn.member)
-            stacks["buffers"] = [buffer[index.to(buffer.device)] for buffer in self.member_buffers.buffers()]
-            stacks["shared"] = [buffer.expand(len(index), *buffer.shape) for buffer in self._shared_buffers().values()]
+            stacks |= self.member_buffers.stacks(drawn.member)
         return stacks
 
     def _slower(self, than: Strategy, at_least: Strategy = Strategy.VMAP) -> Strategy:
@@ -252,12 +250,12 @@ class Bayesian(nn.Module):
     def explore(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Run once and forget the result, to find out where a per-example estimator gives way to one draw."""
         before = self._buffer_values()
-        shared = self._shared_buffers()
+        shared = self.member_buffers.shared()
         with torch.no_grad():
             self.run(self.q(), args, kwargs)
         self._restore_buffers(before)
         # what has become the members' own begins from what they shared
-        self._make_own({name: buffer for name, buffer in shared.items() if name not in self._shared_buffers()})
+        self.member_buffers.make_own({name: shared[name] for name in self.member_buffers.own() if name in shared})
 
     def pass_mode(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Substitution:
         """The mode under which the network, called with these arguments, makes one stochastic pass; one member only."""
@@ -295,18 +293,11 @@ class Bayesian(nn.Module):
         finish: Callable[[Any], Any],
     ) -> Any:
         if self.members == 1:
-            return self._run_member(stacks, args, kwargs, generator, per_example, finish)
-        shared = self._shared_buffers()
-        rows = {name: list(tensors) for name, tensors in stacks.items()}
-        rows["buffers"] = list(self.member_buffers.buffers())
-        rows["shared"] = [buffer.expand(self.members, *buffer.shape) for buffer in shared.values()]
-        result, made = passes.run_stacked(
-            self._member_pass(args, kwargs, generator, self._passes, per_example, finish),
-            rows,
-            self._passes,
-            list(self.module.buffers()),
-        )
-        self._make_own({name: made[name] for name in shared if name in made})
+            return self._member_pass(args, kwargs, generator, Strategy.LOOP, per_example, finish)(stacks)[0]
+        rows = {name: list(tensors) for name, tensors in stacks.items()} | self.member_buffers.stacks()
+        run = self._member_pass(args, kwargs, generator, self._passes, per_example, finish)
+        result, made = passes.run_stacked(run, rows, self._passes, self._guarded(self._passes))
+        self.member_buffers.make_own(made)
         return result
 
     def _member_pass(
@@ -319,33 +310,19 @@ class Bayesian(nn.Module):
         finish: Callable[[Any], Any],
     ) -> Callable[[Mapping[str, Sequence[Tensor]]], tuple[Any, dict[str, Tensor]]]:
         # from a row of stacks to what the network returns, and the buffers that were found to be the row's own
-        names = {id(buffer): name for name, buffer in self.module.named_buffers()}
+        rows = self.member_buffers.rows() if self.members > 1 else None
 
         def run(row: Mapping[str, Sequence[Tensor]]) -> tuple[Any, dict[str, Tensor]]:
-            mode = self._mode(row, args, kwargs, generator, per_example)
-            compiling = torch.compiler.is_compiling()
-            with mode if compiling else passes.entered(mode, strategy is not Strategy.LOOP):
+            buffers = None if rows is None else rows.of(row)
+            mode = self._mode(row, args, kwargs, generator, per_example, buffers)
+            with mode if torch.compiler.is_compiling() else passes.entered(mode, strategy is not Strategy.LOOP):
                 result = finish(self.module(*args, **kwargs))
-            made = {} if mode.buffers is None else mode.buffers.made
-            return result, {names[key]: tensor.detach() for key, tensor in made.items()}
+            return result, {} if buffers is None else buffers.made
 
         return run
 
-    def _run_member(
-        self,
-        row: Mapping[str, Sequence[Tensor]],
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-        generator: torch.Generator | None,
-        per_example: bool,
-        finish: Callable[[Any], Any],
-    ) -> Any:
-        mode = self._mode(row, args, kwargs, generator, per_example)
-        if torch.compiler.is_compiling():
-            with mode:
-                return finish(self.module(*args, **kwargs))
-        with passes.entered(mode):
-            return finish(self.module(*args, **kwargs))
+    def _guarded(self, strategy: Strategy) -> list[Tensor]:
+        return list(self.module.buffers()) if strategy is Strategy.REPLAY else []
 
     def _mode(
         self,
@@ -354,17 +331,10 @@ class Bayesian(nn.Module):
         kwargs: Mapping[str, Any],
         generator: torch.Generator | None,
         per_example: bool,
+        buffers: PassBuffers | None = None,
     ) -> Substitution:
         draw = WeightDraw(row["means"], row.get("deltas"), row.get("scales"), row.get("variances"), generator)
         index = {id(weight.parameter): i for i, weight in enumerate(self.weights)}
-        buffers = None
-        if row.get("buffers") or row.get("shared"):
-            template = dict(self.module.named_buffers())
-            own = (template[name.replace("/", ".")] for name, _ in self.member_buffers.named_buffers())
-            buffers = MemberBuffers(
-                {id(buffer): value for buffer, value in zip(own, row["buffers"], strict=True)},
-                {id(b): value for b, value in zip(self._shared_buffers().values(), row["shared"], strict=True)},
-            )
         if per_example:
             return PerExample(index, draw, buffers, self.estimator, _batch_of(args, kwargs), self._shared)
         return Substitution(index, draw, buffers)
@@ -486,39 +456,9 @@ class Bayesian(nn.Module):
             return [weight.parameter for weight in self.weights]
         return list(self.means.values())
 
-    def _shared_buffers(self) -> dict[str, Tensor]:
-        # the network's buffers that are the same for all members
-        own = {name.replace("/", ".") for name, _ in self.member_buffers.named_buffers()}
-        return {name: buffer for name, buffer in self.module.named_buffers() if name not in own}
-
-    def _make_own(self, buffers: Mapping[str, Tensor]) -> None:
-        """Give each member its own of these buffers, beginning from the tensors [K, *shape], or from the shared [*shape]."""
-        kept = self.module.state_dict().keys() if buffers else ()
-        template = dict(self.module.named_buffers())
-        for name, value in buffers.items():
-            stacked = value.expand(self.members, *template[name].shape).clone()
-            self.member_buffers.register_buffer(name.replace(".", "/"), stacked, persistent=name in kept)
-
-    def own_buffers_as_in(self, state: Mapping[str, Any], prefix: str = "") -> None:
-        """Before a state dict is loaded: give members their own buffers where the state has them, and nowhere else.
-
-        Which buffers members need of their own is found out in passes, so a state may differ in it from this network.
-        """
-        prefix += "member_buffers."
-        wanted = {name.removeprefix(prefix).replace("/", ".") for name in state if name.startswith(prefix)}
-        self._make_own({name: buffer for name, buffer in self._shared_buffers().items() if name in wanted})
-        unsaved = self.member_buffers._non_persistent_buffers_set
-        for name, _ in list(self.member_buffers.named_buffers()):
-            if name.replace("/", ".") not in wanted and name not in unsaved:
-                delattr(self.member_buffers, name)
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        if self.members > 1:
-            self.own_buffers_as_in(state_dict, prefix)
-        super()._load_from_state_dict(state_dict, prefix, *args)
-
     def _buffer_values(self) -> list[tuple[Tensor, Tensor]]:
-        return [(buffer, buffer.clone()) for buffer in self.buffers()]
+        # what a pass can write to: the anchors of a posterior, say, are buffers too, but as large as the network
+        return [(buffer, buffer.clone()) for part in (self.module, self.member_buffers) for buffer in part.buffers()]
 
     def _restore_buffers(self, before: list[tuple[Tensor, Tensor]] | None) -> None:
         with torch.no_grad():

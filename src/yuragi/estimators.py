@@ -22,6 +22,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from yuragi.buffers import PassBuffers
+
 Estimator = Literal["shared", "flipout", "local"]
 
 # operation -> number of dimensions of a batched input (None: any with two or more)
@@ -206,37 +208,6 @@ class WroteShared(Exception):
     """An operation would write what is one member's own into a buffer that all members share; it has not."""
 
 
-class MemberBuffers:
-    """The buffers of one member: its own where members can differ, and otherwise the network's, which all share.
-
-    Only an operation that writes something of a member's into a buffer (the running statistics behind a Bayesian layer)
-    makes it the member's own. What a frozen part of the network reads and writes stays shared, and that part runs once.
-
-    Args:
-        own: identity of a network's buffer -> the member's own.
-        shared: identity of a network's buffer -> a view of it to begin from, should it have to become the member's own.
-    """
-
-    def __init__(self, own: dict[int, Tensor], shared: dict[int, Tensor]) -> None:
-        self.own = own
-        self._shared = shared
-        self.made: dict[int, Tensor] = {}
-
-    def make_own(self, *values: Any) -> bool:
-        """Give the member its own of every shared buffer among these values; whether there was one."""
-        found = False
-        for value in values:
-            if isinstance(value, Tensor):
-                if id(value) in self._shared and id(value) not in self.own:
-                    self.own[id(value)] = self.made[id(value)] = self._shared[id(value)].clone()
-                    found = True
-            elif isinstance(value, (list, tuple)):
-                found |= self.make_own(*value)
-            elif isinstance(value, dict):
-                found |= self.make_own(*value.values())
-        return found
-
-
 class Substitution(TorchFunctionMode):
     """Every operation sees one draw of the weights, the same for the whole pass (`shared`).
 
@@ -246,7 +217,7 @@ class Substitution(TorchFunctionMode):
         buffers: the network's buffers, where members run.
     """
 
-    def __init__(self, index: dict[int, int], draw: WeightDraw, buffers: MemberBuffers | None = None) -> None:
+    def __init__(self, index: dict[int, int], draw: WeightDraw, buffers: PassBuffers | None = None) -> None:
         super().__init__()
         self.index = index
         self.draw = draw
@@ -339,7 +310,7 @@ class PerExample(Substitution):
         self,
         index: dict[int, int],
         draw: WeightDraw,
-        buffers: MemberBuffers | None,
+        buffers: PassBuffers | None,
         estimator: Estimator,
         batch: int | None,
         shared: dict[int, str],

@@ -141,8 +141,7 @@ def load(path: str | os.PathLike[str], net: nn.Module, output: Any = None) -> Ba
         output=settings["output"] if output is None else output,
         seed=0,
     )
-    if bnn.members > 1:
-        bnn.own_buffers_as_in(state)
+    bnn.member_buffers.follow(state, "member_buffers.")
     _check_same(path, bnn, bnn.state_dict(), state)
     for name, tensor in [*bnn.named_parameters(), *bnn.named_buffers()]:
         if name in state:  # a buffer may be one that is not kept
