@@ -50,6 +50,7 @@ def test_kl_and_its_gradient(members: int, prior: yu.priors.Normal) -> None:
     bnn = bayesian(members, prior=prior)
     q = bnn.q()
     assert isinstance(q, LargeMeanFieldDistribution)
+    assert isinstance(bnn.prior, yu.priors.Normal)
     total = torch.zeros((), dtype=torch.float64)
     for weight, mean, scale in zip(bnn.weights, q.mean, q.scales or (), strict=True):
         p = torch.distributions.Normal(*bnn.prior.loc_and_scale(weight))
@@ -57,6 +58,66 @@ def test_kl_and_its_gradient(members: int, prior: yu.priors.Normal) -> None:
     torch.testing.assert_close(bnn.kl(), total)
     for got, expected in zip(gradients(bnn.kl(), bnn), gradients(total, bnn), strict=True):
         torch.testing.assert_close(got, expected)
+
+
+@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize(
+    "prior", [yu.priors.Pretrained(0.4), yu.priors.FanIn(learn=True)], ids=["around every weight", "learned"]
+)
+def test_kl_from_priors_that_need_all_weights_at_once(members: int, prior: yu.priors.Normal) -> None:
+    bnn = bayesian(members, prior=prior)
+    assert isinstance(bnn.prior, yu.priors.Normal)
+    before = bnn.prior.scale
+    kl = bnn.kl()
+    assert torch.equal(bnn.prior.scale, before) is not prior.learn
+    q = bnn.q()
+    assert isinstance(q, LargeMeanFieldDistribution)
+    loc, scale = (bnn.prior.along(columns, q.sigma) for columns in (bnn.prior.loc, bnn.prior.scale))
+    means = torch.cat([mean.flatten(1) for mean in q.mean], 1)
+    normals = torch.distributions.Normal(means, q.sigma), torch.distributions.Normal(loc, scale)
+    expected = torch.distributions.kl_divergence(*normals).sum() / members
+    torch.testing.assert_close(kl, expected)
+    for got, wanted in zip(gradients(kl, bnn), gradients(expected, bnn), strict=True):
+        torch.testing.assert_close(got, wanted)
+
+
+def test_kl_without_a_closed_form_is_that_of_the_draw() -> None:
+    bnn = bayesian(2, prior=yu.priors.ScaleMixture())
+    q = bnn.q()
+    assert isinstance(q, LargeMeanFieldDistribution)
+    unit = torch.empty_like(q.sigma).normal_(generator=torch.Generator().manual_seed(2))
+    w = torch.cat([mean.flatten(1) for mean in q.mean], 1) + q.sigma * unit
+    log_q = torch.distributions.Normal(w - q.sigma * unit, q.sigma).log_prob(w).sum(1)
+    expected = log_q - bnn.prior.log_prob(w)
+    torch.testing.assert_close(q.kl(bnn.prior, torch.Generator().manual_seed(2)), expected)
+
+
+def test_function_transforms_see_all_weights_at_once() -> None:
+    bnn = bayesian(1, estimator="shared")
+    x = torch.randn(3, 2, 7, dtype=torch.float64)
+    parameters: dict[str, Tensor] = dict(bnn.named_parameters())
+
+    def output(values: dict[str, Tensor]) -> Tensor:
+        with bnn.seeded(1):
+            return torch.func.functional_call(bnn, values, (x,)).sum()  # type: ignore[no-any-return]
+
+    by_transform = torch.func.grad(output)(parameters)
+    rho = bnn.get_parameter("posterior.rho")
+    units = torch.empty_like(rho).normal_(generator=torch.Generator().manual_seed(1))
+    sigma = F.softplus(rho)
+    values = {}
+    for weight, part in zip(bnn.weights, (sigma * units).split([w.numel for w in bnn.weights], 1), strict=True):
+        values[weight.name] = weight.parameter + part.reshape(weight.shape)
+    torch.func.functional_call(bnn.module, values, (x,)).sum().backward()
+    torch.testing.assert_close(by_transform["posterior.rho"], rho.grad)
+
+
+def test_small_spreads_of_a_half_precision_network_have_a_variance() -> None:
+    bnn = yu.bayesianize(network(torch.float16), posterior=yu.posteriors.MeanField(1e-5), estimator="local")
+    variances = bnn.q().variances()
+    assert variances is not None
+    for one in variances:
+        torch.testing.assert_close(one, torch.full_like(one, 1e-10), rtol=1e-3, atol=0)
 
 
 @pytest.mark.parametrize("members", [1, 3])

@@ -354,7 +354,13 @@ class Substitution(TorchFunctionMode):
 
     def drawn(self, result: Any) -> Any:
         """What the network returned, with the draw in place of every weight that it returned untouched."""
-        return result if isinstance(result, Tensor) and id(result) not in self.index else self._replace(result)
+        if isinstance(result, Tensor):  # an operation like any other: the draw is not to be made outside of one
+            return result.view_as(result) if id(result) in self.index else self._replace(result)
+        if type(result) in (list, tuple):
+            return type(result)(self.drawn(one) for one in result)
+        if type(result) is dict:
+            return {key: self.drawn(one) for key, one in result.items()}
+        return result
 
     def _refuse_wrong_backward(self) -> None:
         # Gradient checkpointing runs its region again in backward, outside this mode: without weights drawn, and so

@@ -231,14 +231,22 @@ class StochasticNetwork(nn.Module):
             strategy = Strategy.LOOP
         before = self._buffer_values() if strategy is not Strategy.LOOP else None
         while True:
-            run = self._member_pass(args, kwargs, None, strategy, False, self.select_output, dropping_reassigned)
             try:
-                stacks = map(self._stacks_of, [one] if only else chunks())
-                output: Tensor = passes.run_chunks(lambda row: run(row)[0], stacks, strategy, self._guarded(strategy))
-                return output
+                return self._run_chunks(map(self._stacks_of, [one] if only else chunks()), strategy, args, kwargs)
             except NeedsLoop:
                 self._restore_buffers(before)
                 self._draws = strategy = self._slower(strategy)
+
+    def _run_chunks(
+        self,
+        chunks: Iterable[Mapping[str, Sequence[Tensor]]],
+        strategy: Strategy,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+    ) -> Tensor:
+        run = self._member_pass(args, kwargs, None, strategy, False, self.select_output, dropping_reassigned)
+        output: Tensor = passes.run_chunks(lambda row: run(row)[0], chunks, strategy, self._guarded(strategy))
+        return output
 
     def _stacks_of(self, drawn: Drawn) -> dict[str, Sequence[Tensor]]:
         stacks: dict[str, Sequence[Tensor]] = {"means": drawn.weights}
