@@ -120,8 +120,8 @@ def test_a_newer_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_posterior_of_a_later_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rewritten(tmp_path / "net", lambda c: c["settings"]["posterior"].update(kind="LowRank"), monkeypatch)
-    with pytest.raises(FileError, match="net holds a LowRank, which this yuragi does not know: upgrade yuragi"):
+    rewritten(tmp_path / "net", lambda c: c["settings"]["posterior"].update(kind="Horseshoe"), monkeypatch)
+    with pytest.raises(FileError, match="net holds a Horseshoe, which this yuragi does not know: upgrade yuragi"):
         yu.load(tmp_path / "net", mlp())
 
 

@@ -18,7 +18,7 @@ from yuragi.estimators import ESTIMATORS, Estimator, NeedsLoop, NeedsSharedDraw,
 from yuragi.flat import pieces
 from yuragi.likelihoods import Gaussian, Likelihood
 from yuragi.posteriors import Anchored, Distribution, MeanField, Posterior
-from yuragi.priors import FanIn, Normal
+from yuragi.priors import FanIn, Prior
 from yuragi.starts import member_starts
 from yuragi.weights import LeftOut, Weight, Where, select_weights
 
@@ -64,7 +64,7 @@ class Bayesian(nn.Module):
         module: nn.Module,
         weights: list[Weight],
         left_out: list[LeftOut],
-        prior: Normal,
+        prior: Prior,
         posterior: Posterior,
         likelihood: Likelihood,
         estimator: Estimator,
@@ -215,8 +215,9 @@ class Bayesian(nn.Module):
     def _noised(self, q: Distribution, generator: torch.Generator | None) -> tuple[dict[str, Sequence[Tensor]], bool]:
         # what each member's draw is made of, and whether the estimator may act per example
         stacks: dict[str, Sequence[Tensor]] = {"means": q.means}
-        per_example = self.estimator != "shared" and q.sigma is not None
-        if self.estimator == "local" and q.sigma is not None:
+        per_example = self.estimator != "shared" and q.independent and not q.is_points
+        if per_example and self.estimator == "local":
+            assert q.sigma is not None
             stacks["scales"] = pieces(q.sigma, q.means)
         else:
             noise = q.noise(generator)
@@ -323,7 +324,7 @@ class Bayesian(nn.Module):
                 )
             log_prob = log_prob * sample_weight
         log_likelihood = log_prob.mean(-1)
-        kl = q.kl(self.prior)
+        kl = q.kl(self.prior, generator)
         loss = (kl_weight * kl / num_data - log_likelihood).mean()
         return ELBO(loss, log_likelihood.detach().mean(), kl.detach().mean())
 
@@ -454,9 +455,9 @@ def bayesianize(
     module: nn.Module,
     *,
     likelihood: Likelihood | None = None,
-    prior: Normal | None = None,
+    prior: Prior | None = None,
     posterior: Posterior | None = None,
-    estimator: Estimator = "flipout",
+    estimator: Estimator | None = None,
     members: int | None = None,
     where: Where = None,
     output: Callable[[Any], Tensor] | str | int | None = None,
@@ -473,7 +474,8 @@ def bayesianize(
         prior: p(w); `priors.FanIn()` when None.
         posterior: q(w); `posteriors.MeanField()` when None.
         estimator: "flipout" (per-example noise where valid, right for every layer), "local" (the least gradient noise
-            for linear layers, an approximation for convolutions) or "shared" (one draw a pass).
+            for linear layers, an approximation for convolutions) or "shared" (one draw a pass, and the only one for a
+            posterior whose weights are correlated); None: "flipout" where it is valid, else "shared".
         members: K, components of the mixture posterior, all trained at once; None is 1, and 20 for `Anchored`.
         where: what becomes Bayesian: a glob pattern on parameter or module names, a module type, a predicate of
             (parameter name, owning module), or a sequence of these. Everything trainable when None.
@@ -497,9 +499,8 @@ def bayesianize(
     """
     if isinstance(module, Bayesian) or not isinstance(module, nn.Module):
         raise TypeError(f"bayesianize takes a deterministic nn.Module, got {type(module).__name__}")
-    if estimator not in ESTIMATORS:
-        raise ValueError(f"estimator must be one of {', '.join(ESTIMATORS)}, got {estimator!r}")
     posterior = MeanField() if posterior is None else copy.deepcopy(posterior)
+    estimator = _chosen_estimator(estimator, posterior)
     prior = FanIn() if prior is None else copy.deepcopy(prior)
     likelihood = Gaussian() if likelihood is None else copy.deepcopy(likelihood)
     if members is None:
@@ -520,9 +521,23 @@ def bayesianize(
             torch.manual_seed(seed)
         prior.setup(weights, members)
         posterior.setup(weights, prior, members)
-        means = posterior.initial_means(member_starts(module, weights, members, start))
+        starts = prior.initial_means(weights, member_starts(module, weights, members, start))
+        means = posterior.initial_means(starts)
     _install(bnn, means)
     return bnn
+
+
+def _chosen_estimator(estimator: Estimator | None, posterior: Posterior) -> Estimator:
+    if estimator is None:
+        return "flipout" if posterior.independent else "shared"
+    if estimator not in ESTIMATORS:
+        raise ValueError(f"estimator must be one of {', '.join(ESTIMATORS)}, got {estimator!r}")
+    if estimator != "shared" and not posterior.independent:
+        raise ValueError(
+            f'estimator "{estimator}" gives each example noise of its own that is independent over the weights, but under '
+            f'{type(posterior).__name__} they are correlated: use "shared"'
+        )
+    return estimator
 
 
 def as_arguments(x: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -95,6 +95,8 @@ def fit_as_in_the_article(
             posterior=MeanField(),
             estimator=estimator,
         )
+        prior = bnn.prior
+        assert isinstance(prior, Normal)
         with torch.no_grad():
             for weight in bnn.weights:
                 weight.parameter.normal_(0, INIT_STD)
@@ -108,7 +110,7 @@ def fit_as_in_the_article(
                 q = bnn.q()
                 assert isinstance(q, MeanFieldDistribution)
                 error = F.mse_loss(bnn.run(q, (x[index],), {}), y[index])
-                loss = error + bnn.prior.kl_from_normal(q.means, q.sigma, share).sum()
+                loss = error + prior.kl_from_normal(q.means, q.sigma, counts=share).sum()
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()

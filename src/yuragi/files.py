@@ -26,16 +26,16 @@ from yuragi.bayesian import Bayesian, bayesianize
 _VERSION = 1
 _NO_DIGEST = b"0" * 64
 _DIGEST = re.compile(rb'\\"sha256\\": \\"([0-9a-f]{64})\\"')  # JSON within the header's JSON
-_KINDS: dict[str, type[nn.Module]] = {
-    kind.__name__: kind
-    for kind in (
-        priors.Normal,
-        priors.FanIn,
+_KINDS: dict[str, tuple[type[nn.Module], ...]] = {
+    "prior": (priors.Normal, priors.FanIn, priors.Laplace, priors.ScaleMixture, priors.Pretrained, priors.PerLayer),
+    "posterior": (
         posteriors.MeanField,
         posteriors.Anchored,
-        likelihoods.Gaussian,
-        likelihoods.Categorical,
-    )
+        posteriors.LowRank,
+        posteriors.FullCovariance,
+        posteriors.PerLayer,
+    ),
+    "likelihood": (likelihoods.Gaussian, likelihoods.Categorical),
 }
 
 
@@ -74,9 +74,9 @@ def save(bnn: Bayesian, path: str | os.PathLike[str], extra: Mapping[str, Any] |
         Gaussian(noise=0.1)
     """
     settings = {
-        "prior": _describe(bnn.prior),
-        "posterior": _describe(bnn.posterior),
-        "likelihood": _describe(bnn.likelihood),
+        "prior": _describe(bnn.prior, "prior"),
+        "posterior": _describe(bnn.posterior, "posterior"),
+        "likelihood": _describe(bnn.likelihood, "likelihood"),
         "estimator": bnn.estimator,
         "members": bnn.members,
         "weights": bnn.weight_names,
@@ -128,7 +128,7 @@ def load(path: str | os.PathLike[str], net: nn.Module, output: Any = None) -> Ba
     prefix = "module."
     held = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
     _check_same(path, net, net.state_dict(), held)
-    parts = {part: _restore(path, settings[part]) for part in ("likelihood", "prior", "posterior")}
+    parts = {part: _restore(path, settings[part], part) for part in _KINDS}
     names = set(settings["weights"])
     for name in names:
         net.get_parameter(name).requires_grad_(True)  # a template of several members is frozen
@@ -220,27 +220,36 @@ def _check_same(
             )
 
 
-def _describe(part: nn.Module) -> dict[str, Any]:
-    kind = type(part).__name__
-    if _KINDS.get(kind) is not type(part):
-        raise ValueError(f"cannot save {kind}: only {', '.join(_KINDS)} can be written to a file; use state_dict()")
-    arguments = part.arguments()  # type: ignore[operator]
-    return {
-        "kind": kind,
-        "arguments": {
-            name: {"tensor": v.tolist(), "dtype": str(v.dtype)} if isinstance(v, Tensor) else v
-            for name, v in arguments.items()
-        },
-    }
+def _describe(part: nn.Module, what: str) -> dict[str, Any]:
+    if type(part) not in _KINDS[what]:
+        known = ", ".join(kind.__name__ for kind in _KINDS[what])
+        raise ValueError(f"cannot save {type(part).__name__}: only {known} can be written to a file; use state_dict()")
+
+    def encode(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return {"tensor": value.tolist(), "dtype": str(value.dtype)}
+        if isinstance(value, nn.Module):
+            return _describe(value, what)
+        if isinstance(value, dict):
+            return {"mapping": {name: encode(one) for name, one in value.items()}}
+        return value
+
+    arguments: dict[str, Any] = part.arguments()  # type: ignore[operator]
+    return {"kind": type(part).__name__, "arguments": {name: encode(value) for name, value in arguments.items()}}
 
 
-def _restore(path: str | os.PathLike[str], described: dict[str, Any]) -> Any:
-    if described["kind"] not in _KINDS:
+def _restore(path: str | os.PathLike[str], described: dict[str, Any], what: str) -> Any:
+    kinds = {kind.__name__: kind for kind in _KINDS[what]}
+    if described["kind"] not in kinds:
         raise FileError(f"{path} holds a {described['kind']}, which this yuragi does not know: upgrade yuragi")
-    arguments = {
-        name: torch.tensor(value["tensor"], dtype=getattr(torch, value["dtype"].removeprefix("torch.")))
-        if isinstance(value, dict)
-        else value
-        for name, value in described["arguments"].items()
-    }
-    return _KINDS[described["kind"]](**arguments)
+
+    def decode(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        if "tensor" in value:
+            return torch.tensor(value["tensor"], dtype=getattr(torch, value["dtype"].removeprefix("torch.")))
+        if "mapping" in value:
+            return {name: decode(one) for name, one in value["mapping"].items()}
+        return _restore(path, value, what)
+
+    return kinds[described["kind"]](**{name: decode(value) for name, value in described["arguments"].items()})

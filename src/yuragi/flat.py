@@ -27,3 +27,9 @@ def pieces(flat: Tensor, means: Sequence[Tensor]) -> list[Tensor]:
 def joined(tensors: Sequence[Tensor], rows: int, dtype: torch.dtype) -> Tensor:
     """The reverse of `pieces`: [K, P] in `dtype` from one tensor a weight; K is `rows`."""
     return torch.cat([tensor.reshape(rows, -1) for tensor in tensors], 1).to(dtype)
+
+
+def around(mean: Sequence[Tensor], member: Sequence[int], noise: Tensor) -> list[Tensor]:
+    """Draws from their noise [S, P]: the mean of member `member[s]` plus row s, list of [S, *shape]."""
+    index = torch.as_tensor(member, device=noise.device)
+    return [centre[index] + delta for centre, delta in zip(mean, split_like(noise, mean), strict=True)]

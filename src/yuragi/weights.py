@@ -6,11 +6,12 @@ import fnmatch
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+T = TypeVar("T")
 Role = Literal["weight", "bias", "gain", "embedding"]
 Where = str | type[nn.Module] | Callable[[str, nn.Module], bool] | Sequence["Where"] | None
 """A glob pattern on parameter names, a module type, a predicate of (parameter name, owning module), or several of them."""
@@ -96,6 +97,40 @@ def select_weights(module: nn.Module, where: Where = None) -> tuple[list[Weight]
     if not weights:
         _refuse_nothing_selected(module, where, left_out)
     return weights, left_out
+
+
+def group_by_pattern(weights: Sequence[Weight], patterns: Sequence[str]) -> list[list[int]]:
+    """The weights that each glob pattern is the first to match, by index, and last those that none matches.
+
+    Raises:
+        ValueError: a pattern matches no weight, or only weights that an earlier pattern has taken.
+    """
+    groups: list[list[int]] = [[] for _ in range(len(patterns) + 1)]
+    for index, weight in enumerate(weights):
+        matching = [p for p, pattern in enumerate(patterns) if _matches(pattern, weight.name, weight.owner)]
+        groups[matching[0] if matching else -1].append(index)
+    for pattern, group in zip(patterns, groups, strict=False):
+        if not group:
+            names = ", ".join(weight.name for weight in weights[:20]) + (", …" if len(weights) > 20 else "")
+            raise ValueError(
+                f"pattern {pattern!r} matches no Bayesian weight that an earlier pattern has left; the weights are: {names}"
+            )
+    return groups
+
+
+def pick(items: Sequence[T], group: Sequence[int]) -> list[T]:
+    """The items of a group."""
+    return [items[i] for i in group]
+
+
+def in_order(groups: Sequence[Sequence[int]], items: Sequence[Sequence[T]]) -> list[T]:
+    """The reverse of `pick` for all groups: one list of the items of every group that is not empty, by index."""
+    placed = {
+        i: item
+        for group, own in zip(filter(None, groups), items, strict=True)
+        for i, item in zip(group, own, strict=True)
+    }
+    return [placed[i] for i in range(len(placed))]
 
 
 def _walk(module: nn.Module) -> list[tuple[str, nn.Module, str, nn.Parameter]]:

@@ -20,6 +20,7 @@ from yuragi import passes
 from yuragi.bayesian import Bayesian, bayesianize
 from yuragi.estimators import Estimator
 from yuragi.posteriors import MeanField, MeanFieldDistribution
+from yuragi.posteriors.posterior import inverse_softplus
 from yuragi.priors import Normal
 
 _ENGINE = "_yuragi_engine"
@@ -70,6 +71,7 @@ def dnn_to_bnn(m: nn.Module, bnn_prior_parameters: Mapping[str, Any]) -> None:
     )
     posterior, prior = engine.posterior, engine.prior
     assert isinstance(posterior, MeanField)
+    assert isinstance(prior, Normal)
     with torch.no_grad():
         if moped:
             posterior.rho.copy_(_moped_rho(engine, bnn_prior_parameters["moped_delta"]))
@@ -113,8 +115,9 @@ def get_kl_loss(m: nn.Module, reduction: Literal["mean", "sum"] = "mean") -> Ten
         engine = _engine(part)
         q = engine.q()
         assert isinstance(q, MeanFieldDistribution)
+        assert isinstance(engine.prior, Normal)
         counts = part.get_buffer(_SHARE) if reduction == "mean" else None
-        kl = engine.prior.kl_from_normal(q.means, q.sigma, counts).sum()
+        kl = engine.prior.kl_from_normal(q.means, q.sigma, counts=counts).sum()
         total = kl if total is None else total + kl
     assert total is not None
     return total
@@ -136,7 +139,7 @@ def _check(m: nn.Module, parameters: Mapping[str, Any]) -> None:
 def _moped_rho(engine: Bayesian, delta: float) -> Tensor:
     # a weight of exactly zero gets the smallest σ that leaves log σ finite
     scale = torch.cat([delta * weight.parameter.abs().flatten() for weight in engine.weights]).clamp_min(1e-20)
-    return (scale + torch.log(-torch.expm1(-scale))).unsqueeze(0)
+    return inverse_softplus(scale).unsqueeze(0)
 
 
 def _engine(m: nn.Module) -> Bayesian:

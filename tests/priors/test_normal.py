@@ -12,7 +12,8 @@ from torch.distributions import kl_divergence
 
 import yuragi as yu
 from yuragi.flat import split_like
-from yuragi.priors import FanIn, Normal, spread_dtype
+from yuragi.priors import FanIn, Normal
+from yuragi.priors.prior import spread_dtype
 from yuragi.weights import Weight, select_weights
 
 K = 3
@@ -36,7 +37,7 @@ def plain_kl(prior: Normal, weights: Sequence[Weight], means: list[Tensor], sigm
     for weight, mean, std in zip(weights, means, split_like(sigma, means), strict=True):
         loc, scale = prior.loc_and_scale(weight)
         wide = torch.as_tensor(scale, dtype=mean.dtype).reshape(-1, *[1] * len(weight.shape)).expand_as(mean)
-        q, p = TorchNormal(mean, std), TorchNormal(torch.full_like(mean, loc), wide)
+        q, p = TorchNormal(mean, std), TorchNormal(torch.as_tensor(loc, dtype=mean.dtype).expand_as(mean), wide)
         terms.append(kl_divergence(q, p).reshape(K, -1).sum(1))
     return torch.stack(terms, 1)
 
@@ -60,7 +61,7 @@ def test_kl_is_the_sum_of_those_of_torch_and_so_is_its_gradient(name: str, dtype
     generator = torch.Generator().manual_seed(1)
     counts = torch.rand(len(weights), generator=generator, dtype=dtype) if weighted else None
     numels = torch.tensor([weight.numel for weight in weights])
-    kl = prior.kl_from_normal(means, sigma, None if counts is None else counts.repeat_interleave(numels))
+    kl = prior.kl_from_normal(means, sigma, counts=None if counts is None else counts.repeat_interleave(numels))
     expected = (by_tensor if counts is None else by_tensor * counts).sum(1)
     torch.testing.assert_close(kl, expected, rtol=1e-5, atol=0)
     each = torch.randn(kl.shape, generator=generator, dtype=dtype)

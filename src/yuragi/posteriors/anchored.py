@@ -1,0 +1,126 @@
+"""Members that are approximate posterior draws themselves: randomised maximum a posteriori."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from yuragi.posteriors.posterior import Distribution, Posterior
+from yuragi.priors import Prior
+from yuragi.weights import Weight
+
+
+class Anchored(Posterior):
+    """Posterior by randomised maximum a posteriori: each member is one approximate posterior draw, without a spread.
+
+    Member k draws an anchor a_k ~ p(w) and starts there; it fits targets y_i + σ·z_ki (z drawn once per member and
+    datum) under the regulariser Σ (w − a_k)²/(2s²). For a linear model with Gaussian noise the members are exact
+    posterior draws. Matthews et al., "Sample-then-optimize posterior sampling for Bayesian linear models", 2017;
+    Pearce et al., "Uncertainty in Neural Networks: Approximately Bayesian Ensembling", 2020.
+
+    Args:
+        seed: seed of the target noise z; None draws one when the network is made Bayesian.
+
+    Example:
+        >>> Anchored(seed=3)
+        Anchored()
+    """
+
+    is_points = True
+    seed: Tensor
+
+    def __init__(self, seed: int | None = None) -> None:
+        super().__init__()
+        self.register_buffer("seed", torch.tensor(-1 if seed is None else seed))
+
+    def setup(self, weights: Sequence[Weight], prior: Prior, members: int) -> None:
+        """Draw the anchors from the prior.
+
+        Raises:
+            ValueError: the prior is not Normal, or learns its scale.
+        """
+        prior.check_anchors()
+        if int(self.seed) < 0:
+            self.seed = torch.randint(2**62, ())
+        for index, anchor in enumerate(prior.sample(weights, members, None)):
+            self.register_buffer(f"anchor_{index}", anchor)
+        self.count = len(weights)
+
+    @property
+    def anchors(self) -> list[Tensor]:
+        """a_k of each weight, list of [K, *shape]."""
+        return [self.get_buffer(f"anchor_{index}") for index in range(self.count)]
+
+    def initial_means(self, starts: list[Tensor]) -> list[Tensor]:
+        """The anchors: members start where their prior draw is."""
+        return [anchor.clone() for anchor in self.anchors]
+
+    def forward(self, means: Sequence[Tensor], members: int) -> AnchoredDistribution:
+        """q(w) at `means`, list of [K, *shape], or of [*shape] where K, the number of members, is 1."""
+        return AnchoredDistribution(means, members, self.anchors)
+
+    def target_noise(self, index: Tensor, shape: torch.Size) -> Tensor:
+        """z: standard normals that depend on the seed, the member and the datum's index, and on nothing else.
+
+        Args:
+            index: datum indices, int64 [B].
+            shape: shape of the result, [K, B, *out].
+
+        Returns:
+            float32 tensor of that shape.
+        """
+        members, rows = shape[0], len(index)
+        outputs = shape[2:].numel()
+        device = index.device
+        member = torch.arange(members, device=device).reshape(-1, 1, 1)
+        output = torch.arange(outputs, device=device)
+        key = _mix(_mix(_mix(self.seed.to(device)) + member) + index.reshape(1, rows, 1))
+        return _normal_from_bits(_mix(key + output), _mix(key + output + 0x5851F42D4C957F2D)).reshape(shape)
+
+
+class AnchoredDistribution(Distribution):
+    """K points, and the anchors that they are held to."""
+
+    def __init__(self, means: Sequence[Tensor], members: int, anchors: Sequence[Tensor]) -> None:
+        super().__init__(means, members)
+        self.anchors = anchors
+
+    @property
+    def sigma(self) -> None:
+        """None: a member has no spread."""
+        return None
+
+    @property
+    def is_points(self) -> bool:
+        """Always: K draws are the whole posterior."""
+        return True
+
+    def noise(self, generator: torch.Generator | None = None) -> None:
+        """None: a member has no spread."""
+        return None
+
+    def kl(self, prior: Prior, generator: torch.Generator | None = None) -> Tensor:
+        """Σ (w − a)²/(2s²) of each member, [K]: the regulariser that stands in the place of the KL."""
+        return prior.squared_distance(self.mean, self.anchors)
+
+    def sample(self, member: Sequence[int], generator: torch.Generator | None) -> list[Tensor]:
+        """The members asked for: list of [S, *shape]."""
+        index = torch.as_tensor(member, device=self.means[0].device)
+        return [mean[index] for mean in self.mean]
+
+
+def _mix(bits: Tensor) -> Tensor:
+    # splitmix64's finaliser (Steele et al. 2014) in wrapping int64 arithmetic; shifts are made logical by a mask
+    bits = bits * -7046029254386353131
+    bits = (bits ^ ((bits >> 30) & 0x3FFFFFFFF)) * -4658895280553007687
+    bits = (bits ^ ((bits >> 27) & 0x1FFFFFFFFF)) * -7723592293110705685
+    return bits ^ ((bits >> 31) & 0x1FFFFFFFF)
+
+
+def _normal_from_bits(first: Tensor, second: Tensor) -> Tensor:
+    # Box-Muller from two uniforms in (0, 1)
+    radius, angle = (((bits >> 11) & 0x1FFFFFFFFFFFFF).double().add_(0.5).mul_(2.0**-53) for bits in (first, second))
+    return radius.log_().mul_(-2).sqrt_().mul_(angle.mul_(2 * math.pi).cos_()).float()

@@ -1,0 +1,97 @@
+"""Independent Normals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from yuragi.flat import joined, pieces, split_like
+from yuragi.posteriors.posterior import Distribution, Posterior, inverse_softplus, positive_scale
+from yuragi.priors import Prior
+from yuragi.weights import Weight
+
+
+class MeanField(Posterior):
+    """Independent Normals: q(w) = Π N(μ, σ²), σ = softplus(ρ). With members, an equal-weight mixture of them.
+
+    Blundell et al., "Weight Uncertainty in Neural Networks", 2015.
+
+    Args:
+        init_scale: σ of every weight before training, > 0.
+
+    Raises:
+        ValueError: `init_scale` is not positive and finite.
+
+    Example:
+        >>> MeanField(init_scale=0.01)
+        MeanField(init_scale=0.01)
+    """
+
+    rho: nn.Parameter
+
+    def __init__(self, init_scale: float = 0.05) -> None:
+        super().__init__()
+        self.init_scale = positive_scale(init_scale)
+
+    def setup(self, weights: Sequence[Weight], prior: Prior, members: int) -> None:
+        """Create ρ [K, P], one for every scalar weight: one buffer, so that a step fills noise once."""
+        rho = inverse_softplus(prior.initial_sigma(weights, self.init_scale))
+        self.rho = nn.Parameter(rho.expand(members, -1).clone())
+
+    def forward(self, means: Sequence[Tensor], members: int) -> MeanFieldDistribution:
+        """q(w) around `means`, list of [K, *shape], or of [*shape] where K, the number of members, is 1."""
+        return MeanFieldDistribution(means, members, F.softplus(self.rho))
+
+    def arguments(self) -> dict[str, Any]:
+        """What to construct an equal posterior with, before `setup`."""
+        return {"init_scale": self.init_scale}
+
+
+class MeanFieldDistribution(Distribution):
+    """Independent Normals with means μ and standard deviations σ [K, P]."""
+
+    def __init__(self, means: Sequence[Tensor], members: int, sigma: Tensor) -> None:
+        super().__init__(means, members)
+        self._sigma = sigma
+
+    @property
+    def sigma(self) -> Tensor:
+        """Standard deviation of each weight, [K, P], the weights one after another."""
+        return self._sigma
+
+    def noise(self, generator: torch.Generator | None = None) -> Sequence[Tensor]:
+        """σ·ε for each weight and member, in the shapes of `means`."""
+        unit = torch.empty_like(self.sigma, requires_grad=False).normal_(generator=generator)
+        drawn: tuple[Tensor, ...] = _Noise.apply(self.sigma, unit, self.means)  # type: ignore[no-untyped-call]
+        return drawn
+
+    def kl(self, prior: Prior, generator: torch.Generator | None = None) -> Tensor:
+        """KL(q‖p) of each member, [K], nats, summed over all weights; `generator` is for priors without a closed form."""
+        return prior.kl_from_normal(self.means, self.sigma, generator)
+
+    def sample(self, member: Sequence[int], generator: torch.Generator | None) -> list[Tensor]:
+        """Draw s from member `member[s]`: list of [S, *shape]."""
+        unit = self.sigma.new_empty((len(member), self.sigma.shape[1]))
+        for row in unit:  # row by row: one fill of the whole would give other numbers for other S
+            row.normal_(generator=generator)
+        index = torch.as_tensor(member, device=self.sigma.device)
+        noise = split_like(self.sigma[index].mul_(unit) if self.members > 1 else unit.mul_(self.sigma), self.mean)
+        return [mean[index] + delta for mean, delta in zip(self.mean, noise, strict=True)]
+
+
+class _Noise(torch.autograd.Function):
+    """σ·ε cut into one tensor a weight: one node in the graph, where views of views would be three a weight."""
+
+    @staticmethod
+    def forward(ctx: Any, sigma: Tensor, unit: Tensor, means: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        ctx.save_for_backward(unit)
+        return tuple(pieces(sigma * unit, means))
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        (unit,) = ctx.saved_tensors
+        return joined(grad_outputs, len(unit), unit.dtype) * unit, None, None
