@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ax.plot(grid, second(grid), color="black", lw=1, ls=":", label="second instrument")
         plotting.band(predict(name, grid), grid, ax)
         ax.plot(x, y, "o", color="#D55E00", ms=4, label="its 12 readings")
-        ax.set(title=f"{name}: log-likelihood {score:.2f} nats", xlabel="x", ylabel="reading", ylim=(-4.2, 4.2))
+        ax.set(title=f"{name}: log-likelihood {score:.2f} nats", xlabel="x", ylabel="reading", ylim=(-2.3, 4.3))
         ax.legend(fontsize="x-small", ncols=2, loc="upper left")
     figure.savefig(options.out, dpi=120)
     print(f"figure: {options.out}")
