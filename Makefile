@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test slow lint types format clean
+.PHONY: help demo test slow libraries lint types format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -16,6 +16,11 @@ test: $(STAMP)  ## set everything up and run the tests
 
 slow: $(STAMP)  ## the longer tests
 	$(BIN)/python -m pytest -q -m slow
+
+libraries: $(STAMP)  ## convert whole networks of other libraries, untrained
+	$(BIN)/python -m pip install -q -c constraints.txt -r requirements-libraries.txt
+	$(BIN)/python -m pip install -q -c constraints.txt --no-deps timm
+	$(BIN)/python -m pytest -q -m libraries tests/libraries
 
 lint: $(STAMP)  ## style
 	$(BIN)/ruff check .

@@ -1,10 +1,9 @@
-"""The Bayesian network as a whole: KL, loss, σ→0 for every module, coverage, round trips, compile, checkpoint, threads."""
+"""The Bayesian network as a whole: KL, loss, round trips, compile, checkpoint; see `test_every_module` for its parts."""
 
 from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,125 +21,6 @@ def mlp() -> nn.Sequential:
 
 def bayesian(net: nn.Module, scale: float = 0.3, **options: Any) -> yu.Bayesian:
     return yu.bayesianize(net, posterior=yu.posteriors.MeanField(scale), likelihood=yu.Gaussian(0.1), **options)
-
-
-class Raw(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.W = nn.Parameter(torch.randn(3, 4))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x @ self.W
-
-
-class Tied(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(7, 4)
-        self.head = nn.Linear(4, 7, bias=False)
-        self.head.weight = self.embedding.weight
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        return self.head(self.embedding(tokens).tanh())  # type: ignore[no-any-return]
-
-
-class First(nn.Module):
-    """The first output of a module that returns several, or is called with its input more than once."""
-
-    def __init__(self, inner: nn.Module, times: int = 1) -> None:
-        super().__init__()
-        self.inner, self.times = inner, times
-
-    def forward(self, x: Tensor) -> Tensor:
-        out = self.inner(*[x] * self.times)
-        return out[0] if isinstance(out, tuple) else out  # type: ignore[no-any-return]
-
-
-TOKENS = torch.tensor([[0, 2, 5], [1, 1, 6]])
-MODULES: dict[str, tuple[Callable[[], nn.Module], Tensor]] = {
-    "Linear": (lambda: nn.Linear(3, 2), torch.randn(4, 3)),
-    "Conv1d same": (lambda: nn.Conv1d(2, 4, 3, padding="same", groups=2), torch.randn(4, 2, 6)),
-    "Conv1d circular": (lambda: nn.Conv1d(2, 4, 3, padding=1, padding_mode="circular"), torch.randn(4, 2, 6)),
-    "Conv2d": (lambda: nn.Conv2d(2, 4, (1, 3), stride=2, dilation=2), torch.randn(4, 2, 6, 7)),
-    "Conv2d reflect": (lambda: nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect"), torch.randn(4, 2, 4, 5)),
-    "Conv3d": (lambda: nn.Conv3d(2, 2, 2, bias=False), torch.randn(3, 2, 3, 3, 3)),
-    "ConvTranspose1d": (lambda: nn.ConvTranspose1d(2, 4, 3, stride=2, output_padding=1), torch.randn(4, 2, 5)),
-    "ConvTranspose2d": (lambda: nn.ConvTranspose2d(4, 4, 3, groups=2), torch.randn(3, 4, 3, 3)),
-    "ConvTranspose3d": (lambda: nn.ConvTranspose3d(2, 2, 2, dilation=2), torch.randn(3, 2, 2, 2, 2)),
-    "LSTM": (lambda: First(nn.LSTM(3, 4, 2, bidirectional=True, batch_first=True)), torch.randn(4, 5, 3)),
-    "LSTM time first": (lambda: First(nn.LSTM(3, 4)), torch.randn(5, 4, 3)),
-    "GRU": (lambda: First(nn.GRU(3, 4, 2, bidirectional=True)), torch.randn(5, 4, 3)),
-    "RNN": (lambda: First(nn.RNN(3, 4, batch_first=True)), torch.randn(4, 5, 3)),
-    "GRUCell": (lambda: First(nn.GRUCell(3, 3), 2), torch.randn(4, 3)),
-    "attention": (lambda: First(nn.MultiheadAttention(4, 2, batch_first=True), 3), torch.randn(2, 5, 4)),
-    "transformer": (lambda: nn.TransformerEncoderLayer(4, 2, 8, 0.0, batch_first=True), torch.randn(2, 5, 4)),
-    "Embedding": (lambda: nn.Embedding(7, 3), TOKENS),
-    "EmbeddingBag": (lambda: nn.EmbeddingBag(7, 3), TOKENS),
-    "LayerNorm": (lambda: nn.LayerNorm(3), torch.randn(4, 3)),
-    "GroupNorm": (lambda: nn.GroupNorm(2, 4), torch.randn(3, 4, 5)),
-    "BatchNorm1d": (lambda: nn.BatchNorm1d(3), torch.randn(4, 3)),
-    "BatchNorm2d": (lambda: nn.BatchNorm2d(3), torch.randn(4, 3, 2, 2)),
-    "Bilinear": (lambda: First(nn.Bilinear(3, 3, 2), 2), torch.randn(4, 3)),
-    "PReLU": (lambda: nn.PReLU(3), torch.randn(4, 3)),
-    "tied": (Tied, TOKENS),
-    "raw": (Raw, torch.randn(4, 3)),
-}
-
-
-# torch warns of its own vmapped prelu
-@pytest.mark.filterwarnings("ignore:An output with one or more elements was resized")
-@pytest.mark.parametrize("name", MODULES)
-@pytest.mark.parametrize("estimator", ESTIMATORS)
-@pytest.mark.parametrize("members", [1, 3])
-def test_small_spreads_give_the_deterministic_module(name: str, estimator: Estimator, members: int) -> None:
-    torch.manual_seed(0)
-    make, x = MODULES[name]
-    net = make()
-    expected = copy.deepcopy(net)(x)
-    bnn = bayesian(net, 1e-6, estimator=estimator, members=members)
-    out = bnn(x)
-    first = out if members == 1 else out[0]
-    if members > 1:
-        assert len(out) == 3
-    torch.testing.assert_close(first, expected, rtol=1e-3, atol=1e-4)
-    assert not torch.equal(first, expected)  # there is noise, however small
-    with bnn.at_mean():
-        mean = bnn(x)
-    torch.testing.assert_close(mean if members == 1 else mean[0], expected, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("name", MODULES)
-@pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_every_weight_is_noisy(name: str, estimator: Estimator) -> None:
-    torch.manual_seed(0)
-    make, x = MODULES[name]
-    for weight in yu.bayesianize(make()).weight_names:
-        net = make()
-        bnn = bayesian(net, estimator=estimator, where=lambda one, _, weight=weight: one == weight)
-        assert bnn.weight_names == [weight]
-        first, second = bnn(x), bnn(x)
-        # attention is blind to the key bias but for rounding
-        assert not torch.equal(first, second), f"noise on {weight} does not reach the output"
-        (first * torch.randn_like(first)).sum().backward()
-        assert bnn.posterior.rho.grad.abs().sum() > 0, f"the spread of {weight} has no gradient"  # type: ignore[union-attr, operator]
-
-
-@pytest.mark.filterwarnings("ignore:An output with one or more elements was resized")
-@pytest.mark.parametrize("estimator", ESTIMATORS)
-@pytest.mark.parametrize("name", MODULES)
-def test_every_spread_has_a_gradient_with_members(name: str, estimator: Estimator) -> None:
-    torch.manual_seed(0)
-    make, x = MODULES[name]
-    bnn = bayesian(make(), estimator=estimator, members=2)
-    out = bnn(x)
-    (out * torch.randn_like(out)).sum().backward()
-    for parameter in bnn.parameters():
-        if parameter.requires_grad:
-            assert parameter.grad is not None
-            assert torch.isfinite(parameter.grad).all()
-    rho = bnn.posterior.rho.grad
-    used = 0.4 if x.dtype == torch.int64 else 0.85  # rows not looked up, units that are dead
-    assert (rho != 0).float().mean() >= used  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("members", [1, 3])
@@ -370,3 +250,120 @@ def test_members_have_their_own_batch_statistics() -> None:
     torch.testing.assert_close(running, expected.detach(), rtol=0.02, atol=0.02)
     bnn.eval()
     torch.testing.assert_close(bnn(x), bnn(x), rtol=1e-3, atol=1e-3)
+
+
+class ReturnsWeight(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.log_scale = nn.Linear(3, 1), nn.Parameter(torch.zeros(2))
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"y": self.layer(x), "scale": self.log_scale}
+
+
+@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_a_weight_that_is_returned_as_it_is_is_drawn(members: int, estimator: Estimator) -> None:
+    bnn = bayesian(ReturnsWeight(), members=members, estimator=estimator)
+    out = bnn(torch.randn(4, 3))["scale"]
+    assert out.shape == ((3, 2) if members == 3 else (2,))
+    assert (out != 0).all()
+    out.sum().backward()
+    means = bnn.means.get_parameter("log_scale") if members == 3 else bnn.module.log_scale
+    assert isinstance(means, Tensor)
+    torch.testing.assert_close(means.grad, torch.ones_like(means))
+
+
+def test_arguments_of_the_loss_are_checked() -> None:
+    x, y = torch.randn(4, 3), torch.randn(4, 1)
+    for members, weight in ((1, torch.ones(3)), (3, torch.ones(2)), (3, torch.ones(3, 1))):
+        with pytest.raises(ValueError, match="kl_weight has shape"):
+            bayesian(mlp(), members=members).loss(x, y, 4, kl_weight=weight)
+    for wrong in (0, -3):
+        with pytest.raises(ValueError, match=f"num_data must be at least 1, got {wrong}"):
+            bayesian(mlp()).loss(x, y, wrong)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"likelihood": 0.1}, r"likelihood must be a Likelihood such as yuragi.Gaussian\(noise=0.1\), got 0.1"),
+        ({"prior": 1.0}, "prior must be a Prior"),
+        ({"posterior": "anchored"}, "posterior must be a Posterior .* got 'anchored'"),
+        ({"posterior": yu.posteriors.MeanField}, "got MeanField itself"),
+    ],
+)
+def test_parts_of_another_type_are_named(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        yu.bayesianize(mlp(), **options)
+
+
+def test_a_template_cannot_be_converted_again() -> None:
+    net = mlp()
+    yu.bayesianize(net, members=2)
+    with pytest.raises(ValueError, match="template of another Bayesian network: build the network anew"):
+        yu.bayesianize(net)
+
+
+def test_any_name_of_a_parameter_will_do_with_members() -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.values = nn.Parameter(torch.ones(3, 1))
+            self.keys = nn.Parameter(torch.ones(1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x @ self.values + self.keys
+
+    assert bayesian(Named(), members=2)(torch.ones(4, 3)).shape == (2, 4, 1)
+
+
+def test_at_mean_may_be_the_first_call_of_what_vmap_cannot_run() -> None:
+    bnn = bayesian(nn.LSTM(3, 4), members=2)
+    with bnn.at_mean():
+        assert bnn(torch.randn(5, 4, 3))[0].shape == (2, 5, 4, 4)
+
+
+def test_torch_func_sees_the_same_gradients() -> None:
+    torch.manual_seed(0)
+    bnn = bayesian(mlp(), estimator="shared")
+    x, y = torch.randn(5, 3), torch.randn(5, 1)
+    parameters = dict(bnn.named_parameters())
+
+    class Loss(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bnn = bnn
+
+        def forward(self, x: Tensor, y: Tensor) -> Tensor:
+            return self.bnn.loss(x, y, 50, generator=torch.Generator().manual_seed(0))
+
+    loss = Loss()
+    by_func = torch.func.grad(
+        lambda values: torch.func.functional_call(
+            loss, {f"bnn.{name}": value for name, value in values.items()}, (x, y)
+        )
+    )(parameters)
+    loss(x, y).backward()
+    for name, parameter in parameters.items():
+        torch.testing.assert_close(by_func[name], parameter.grad)
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch.compile itself
+def test_a_seed_is_never_silently_ignored_by_a_compiled_network() -> None:
+    torch._dynamo.reset()
+    bnn, x = bayesian(mlp()), torch.randn(2, 3)
+    with bnn.seeded(0):
+        expected = bnn(x)
+    for fullgraph in (False, True):
+        with bnn.seeded(0):  # it runs as it is
+            assert torch.equal(torch.compile(bnn, backend="eager", fullgraph=fullgraph)(x), expected)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_a_compiled_network_takes_batches_of_any_size(estimator: Estimator) -> None:
+    torch._dynamo.reset()
+    compiled = torch.compile(bayesian(mlp(), estimator=estimator), backend="aot_eager", fullgraph=True)
+    for rows in (4, 7, 9):
+        assert compiled(torch.randn(rows, 3)).shape == (rows, 1)

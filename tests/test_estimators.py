@@ -251,3 +251,123 @@ def test_metadata_of_a_weight_is_not_a_use_of_it() -> None:
     bnn = bayesian(Net(), "flipout")
     bnn(torch.randn(4, 3))
     assert {row.estimator for row in bnn.coverage().rows} == {"flipout"}
+
+
+class Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return x @ weight
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        return grad_outputs[0] @ weight.T, x.T @ grad_outputs[0]
+
+
+class ByFunction(nn.Module):
+    def __init__(self, clone: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, 2))
+        self.clone = clone
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight.clone() if self.clone else self.weight
+        result: Tensor = Product.apply(x, weight)  # type: ignore[no-untyped-call]
+        return result
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_an_autograd_function_is_given_a_draw_or_refused(estimator: Estimator) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(4, 3, requires_grad=True)
+    bnn = yu.bayesianize(ByFunction(clone=False), estimator=estimator)
+    with pytest.raises(RuntimeError, match=r"function Product .* the mean .*Product.apply\(..., weight.clone\(\)\)"):
+        bnn(x)
+    with torch.no_grad():  # where there is no backward, it may have the draw
+        assert not torch.equal(bnn(x), bnn(x))
+    bnn = yu.bayesianize(ByFunction(clone=True), estimator=estimator)
+    with bnn.seeded(0):
+        bnn(x).sum().backward()
+    with bnn.seeded(0), torch.no_grad():
+        weight = torch.linalg.solve(torch.eye(3), bnn(torch.eye(3)))  # the draw that this seed makes
+    torch.testing.assert_close(x.grad, weight.sum(1).expand(4, 3))
+    assert (bnn.posterior.rho.grad != 0).all()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("members", [1, 2])
+@pytest.mark.parametrize("block", [torch.no_grad, torch.inference_mode])
+def test_a_weight_met_first_without_gradient_keeps_its_own(
+    estimator: Estimator, members: int, block: Callable[[], Any]
+) -> None:
+    class Normed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(3, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            with block():
+                norm = float(self.layer.bias.shape[0])
+                _ = self.layer.weight.norm()
+            return self.layer(x) / norm  # type: ignore[no-any-return]
+
+    bnn = bayesian(Normed(), estimator, members=members)
+    bnn(torch.randn(4, 3)).square().sum().backward()
+    for parameter in bnn.parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None
+            assert (parameter.grad != 0).all()
+
+
+class Autoencoder(nn.Module):
+    """One kernel both ways."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.kernel = nn.Parameter(torch.zeros(outputs, inputs, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        decoded: Tensor = F.conv_transpose1d(F.conv1d(x, self.kernel), self.kernel)
+        return decoded
+
+
+@pytest.mark.parametrize("channels", [(3, 3), (2, 5)])
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_a_kernel_used_both_ways_has_one_draw(channels: tuple[int, int], estimator: Estimator) -> None:
+    torch.manual_seed(0)
+    bnn = bayesian(Autoencoder(*channels), estimator, 0.5)
+    x = torch.ones(4, channels[0], 1)
+    with torch.no_grad():
+        out = torch.stack([bnn(x) for _ in range(3000)])
+    # E[(WᵀW x)_i] = Σ_o σ² = outputs · 0.25, the other terms being products of independent weights
+    assert abs(float(out.mean()) - 0.25 * channels[1]) < 0.06
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_a_bias_tied_between_layers_has_one_draw(estimator: Estimator) -> None:
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(2, 3), nn.Linear(2, 3)
+            self.b.bias = self.a.bias
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.a(x) - self.b(x)  # type: ignore[no-any-return]
+
+    out = bayesian(Tied(), estimator)(torch.zeros(4, 2))
+    torch.testing.assert_close(out, torch.zeros(4, 3))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_small_spreads_stay_small_in_half_precision(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    net = nn.Linear(8, 4)
+    bnn = bayesian(net, "local", 1e-6)
+    x = torch.randn(64, 8)
+    with torch.autocast("cpu", dtype):
+        assert (bnn(x).float() - net(x).float()).abs().max() < 0.002 if dtype == torch.float16 else 0.02
+    big = bayesian(nn.Linear(8, 4, bias=False), "local", 0.3)
+    with torch.autocast("cpu", dtype), torch.no_grad():
+        out = torch.stack([bnn_out.float() for bnn_out in (big(torch.ones(512, 8)) for _ in range(20))])
+    assert abs(float(out.std((0, 1)).mean()) / (0.3 * 8**0.5) - 1) < 0.05

@@ -182,3 +182,71 @@ def test_mutual_information() -> None:
     joint = probs / 6
     expected = (joint * (joint / (joint.sum(0) * joint.sum(-1, keepdim=True))).log()).sum((0, 2))
     torch.testing.assert_close(metrics.mutual_information(probs), expected)
+
+
+def test_variation_ratio_counts_the_votes_against_the_most_frequent_label() -> None:
+    generator = torch.Generator().manual_seed(0)
+    probs = torch.rand(9, 4, 2, 3, generator=generator).softmax(-1)
+    for value, votes in zip(metrics.variation_ratio(probs).flatten(), probs.argmax(-1).flatten(1).T, strict=True):
+        most = max(votes.tolist().count(label) for label in range(3))
+        assert float(value) == pytest.approx(1 - most / 9)
+    assert metrics.variation_ratio(torch.eye(3).unsqueeze(1)).item() == pytest.approx(2 / 3)  # each draw another label
+    assert torch.equal(metrics.variation_ratio(torch.tensor([0.6, 0.4]).expand(5, 7, 2)), torch.zeros(7))
+
+
+@pytest.mark.parametrize("bins", [1, 5, 15])
+@pytest.mark.parametrize("shape", [(200,), (40, 3)])
+def test_calibration_error_by_a_loop_over_bins(shape: tuple[int, ...], bins: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    probs = (3 * torch.randn(*shape, 4, generator=generator, dtype=torch.float64)).softmax(-1)
+    y = torch.randint(4, shape, generator=generator)
+    rows = [
+        (max(row), row.index(max(row)) == label)
+        for row, label in zip(probs.reshape(-1, 4).tolist(), y.flatten().tolist(), strict=True)
+    ]
+    expected = 0.0
+    for b in range(bins):
+        inside = [(confidence, right) for confidence, right in rows if b / bins < confidence <= (b + 1) / bins]
+        if inside:
+            accuracy = sum(right for _, right in inside) / len(inside)
+            expected += len(inside) / len(rows) * abs(accuracy - sum(c for c, _ in inside) / len(inside))
+    assert metrics.expected_calibration_error(probs, y, bins) == pytest.approx(expected, abs=1e-12)
+
+
+def test_calibration_error_of_the_extremes() -> None:
+    sure = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    assert metrics.expected_calibration_error(sure, torch.tensor([0, 1])) == 0
+    assert metrics.expected_calibration_error(sure, torch.tensor([1, 0])) == 1
+    # labels drawn from the probabilities themselves: only sampling error is left, at most 1/2 a bin's standard error each
+    probs = torch.rand(100_000, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    probs = probs / probs.sum(-1, keepdim=True)
+    y = torch.multinomial(probs, 1, generator=torch.Generator().manual_seed(1)).squeeze(-1)
+    assert metrics.expected_calibration_error(probs, y) < 15 * 0.5 / math.sqrt(100_000)
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 1), ()])
+def test_calibration_error_needs_labels_that_fit(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"the labels must have shape \(2,\)"):
+        metrics.expected_calibration_error(torch.full((2, 2), 0.5), torch.zeros(shape, dtype=torch.long))
+    with pytest.raises(ValueError, match="at least one datum"):
+        metrics.expected_calibration_error(torch.zeros(0, 2), torch.zeros(0, dtype=torch.long))
+    with pytest.raises(ValueError, match="bins must be at least 1, got 0"):
+        metrics.expected_calibration_error(torch.full((2, 2), 0.5), torch.zeros(2, dtype=torch.long), 0)
+
+
+def test_accuracy_versus_uncertainty_by_counting() -> None:
+    generator = torch.Generator().manual_seed(0)
+    right = torch.rand(50, generator=generator) < 0.7
+    uncertainty = torch.rand(50, generator=generator)
+    uncertainty[7] = 0.25  # on the threshold is certain
+    thresholds = [-1.0, 0.0, 0.25, 0.5, 2.0]
+    curve = metrics.accuracy_versus_uncertainty(right, uncertainty, torch.tensor(thresholds))
+    for threshold, value in zip(thresholds, curve.tolist(), strict=True):
+        good = sum(
+            (r and u <= threshold) or (not r and u > threshold)
+            for r, u in zip(right.tolist(), uncertainty.tolist(), strict=True)
+        )
+        assert value == pytest.approx(good / 50)
+        assert float(metrics.accuracy_versus_uncertainty(right, uncertainty, threshold)) == value
+    with pytest.raises(ValueError, match=r"must have one shape, with at least one datum: got \(50,\) and \(49,\)"):
+        metrics.accuracy_versus_uncertainty(right, uncertainty[1:], 0.5)

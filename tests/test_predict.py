@@ -115,7 +115,7 @@ def test_epistemic_spread_of_a_linear_network_is_the_closed_form() -> None:
 
 def test_mean_field_members_take_turns() -> None:
     bnn = made(lambda: nn.Linear(1, 1, bias=False), members=3, posterior=yu.posteriors.MeanField(init_scale=1e-6))
-    means = bnn.means["weight"].detach().reshape(3)
+    means = bnn.means.get_parameter("weight").detach().reshape(3)
     samples = yu.predict(bnn, torch.ones(2, 1), samples=7).samples[:, 0, 0]
     close(samples, means[[0, 1, 2, 0, 1, 2, 0]])
 

@@ -150,6 +150,31 @@ def test_probabilities_are_averaged_not_logits(positions: tuple[int, ...]) -> No
 
 
 @pytest.mark.parametrize("positions", [(), (4,)])
+def test_the_variance_of_a_class_splits_into_two(positions: tuple[int, ...]) -> None:
+    p = ClassificationPrediction(samples=3 * randn(6, 5, 3, *positions))
+    # the indicator of class c: its variance is p(1 − p); within a draw p_s(1 − p_s), between draws the variance of p_s
+    within = torch.stack([q * (1 - q) for q in p.draw_probs]).sum(0) / 6
+    between = torch.stack([(q - p.probs) ** 2 for q in p.draw_probs]).sum(0) / 6
+    torch.testing.assert_close(p.aleatoric, within.sqrt())
+    torch.testing.assert_close(p.epistemic, between.sqrt())
+    torch.testing.assert_close(p.std, (p.probs * (1 - p.probs)).sqrt())
+    torch.testing.assert_close(p.std.square(), p.epistemic.square() + p.aleatoric.square())
+    assert p.std.shape == (5, *positions, 3)
+
+
+def test_uncertainty_of_draws_that_agree_and_that_contradict_each_other() -> None:
+    agreed = ClassificationPrediction(samples=torch.tensor([0.0, 1.0]).expand(4, 1, 2))
+    assert torch.equal(agreed.epistemic, torch.zeros(1, 2))
+    torch.testing.assert_close(agreed.std, agreed.aleatoric)
+    assert agreed.variation_ratio.item() == 0
+    signs = torch.tensor([1.0, 1.0, -1.0, 1.0])[:, None, None]
+    apart = ClassificationPrediction(samples=1000 * signs * torch.tensor([[0.0, 1.0]]))  # each draw certain
+    assert torch.equal(apart.aleatoric, torch.zeros(1, 2))
+    torch.testing.assert_close(apart.epistemic, torch.full((1, 2), math.sqrt(0.25 * 0.75)))
+    assert apart.variation_ratio.item() == 0.25
+
+
+@pytest.mark.parametrize("positions", [(), (4,)])
 def test_log_prob_of_labels_is_joint_over_the_positions_of_a_draw(positions: tuple[int, ...]) -> None:
     logits = 3 * randn(6, 5, 3, *positions)
     y = torch.randint(3, (5, *positions), generator=torch.Generator().manual_seed(0))

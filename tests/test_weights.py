@@ -5,8 +5,10 @@ import re
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
-from yuragi.weights import Weight, Where, select_weights
+import yuragi as yu
+from yuragi.weights import Weight, Where, parameter_names, select_weights
 
 
 class Net(nn.Module):
@@ -103,6 +105,43 @@ def test_lazy_modules_are_refused_with_the_remedy() -> None:
         select_weights(net)
     net(torch.zeros(1, 2))
     assert described(net) == {"0.weight": ("weight", 2.0), "0.bias": ("bias", 1.0)}
+
+
+@pytest.mark.parametrize("net", [nn.ReLU(), nn.Sequential(nn.Linear(3, 2), nn.LazyLinear(1), nn.BatchNorm1d(1))])
+@pytest.mark.parametrize("members", [1, 3])
+def test_a_refused_network_is_left_as_it_was(net: nn.Module, members: int) -> None:
+    def state() -> list[tuple[str, int, bool, bool]]:
+        return [
+            (name, id(p), p.requires_grad, isinstance(p, UninitializedParameter)) for name, p in net.named_parameters()
+        ]
+
+    before, values = (
+        state(),
+        [p.detach().clone() for p in net.parameters() if not isinstance(p, UninitializedParameter)],
+    )
+    random, parts = torch.get_rng_state(), [(name, type(part), vars(part).keys()) for name, part in net.named_modules()]
+    with pytest.raises(ValueError, match=r"no parameters|'1\.weight' of LazyLinear is not initialised"):
+        yu.bayesianize(net, members=members)
+    assert state() == before
+    after = [p for p in net.parameters() if not isinstance(p, UninitializedParameter)]
+    assert all(torch.equal(p, value) for p, value in zip(after, values, strict=True))
+    assert torch.equal(torch.get_rng_state(), random)
+    assert [(name, type(part), vars(part).keys()) for name, part in net.named_modules()] == parts
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
+def test_a_scripted_module_is_left_out_since_its_operations_cannot_be_seen() -> None:
+    net = nn.Sequential(torch.jit.script(nn.Linear(3, 2)), nn.Linear(2, 1))
+    weights, left_out = select_weights(net)
+    assert [weight.name for weight in weights] == ["1.weight", "1.bias"]
+    assert [one.name for one in left_out] == ["0.weight", "0.bias"]
+    assert {one.reason for one in left_out} == {"in a scripted module, which runs outside Python"}
+
+
+def test_all_names_of_a_tied_parameter() -> None:
+    net = nn.Sequential(nn.Linear(3, 3, bias=False), nn.Linear(3, 3))
+    net[1].weight = net[0].weight
+    assert parameter_names(net) == [["0.weight", "1.weight"], ["1.bias"]]
 
 
 @pytest.mark.parametrize("where", ["heads.*", nn.LSTM, [], lambda *_: False])

@@ -1,7 +1,8 @@
 """yuragi: an honest error bar on every prediction of a PyTorch network, by stochastic variational inference."""
 
-from yuragi import estimators, likelihoods, metrics, posteriors, priors
+from yuragi import estimators, likelihoods, metrics, penalties, posteriors, priors, quantization
 from yuragi.bayesian import ELBO, Bayesian, NegativeELBO, bayesianize
+from yuragi.export import export_onnx
 from yuragi.files import FileError, load, save
 from yuragi.likelihoods import Categorical, Gaussian
 from yuragi.passes import checkpoint_contexts
@@ -26,12 +27,15 @@ __all__ = [
     "bayesianize",
     "checkpoint_contexts",
     "estimators",
+    "export_onnx",
     "fit",
     "likelihoods",
     "load",
     "metrics",
+    "penalties",
     "posteriors",
     "predict",
     "priors",
+    "quantization",
     "save",
 ]

@@ -20,7 +20,9 @@ from yuragi.likelihoods import Gaussian, Likelihood
 from yuragi.posteriors import Anchored, Distribution, MeanField, Posterior
 from yuragi.priors import FanIn, Prior
 from yuragi.starts import member_starts
-from yuragi.weights import LeftOut, Weight, Where, select_weights
+from yuragi.weights import LeftOut, Weight, Where, as_template, select_weights
+
+Penalty = Callable[[Tensor, Tensor], Tensor]  # (outputs [K, B, *out], targets) -> scalar
 
 _thread = threading.local()
 
@@ -33,7 +35,7 @@ class ELBO(NamedTuple):
     """The evidence lower bound of a minibatch and its parts, averaged over members.
 
     Attributes:
-        loss: negative ELBO per datum, nats, scalar with gradient.
+        loss: negative ELBO per datum, nats, scalar with gradient; the penalty is in it where there is one.
         log_likelihood: mean of log p(y∣x,w) over the batch, nats per datum, detached.
         kl: KL(q‖p), nats, summed over all weights, detached.
     """
@@ -82,11 +84,13 @@ class Bayesian(nn.Module):
         self.weights = weights
         self.left_out = left_out
         self._shared: dict[int, str] = {}  # weights found to need one draw a pass, and why
+        self._reached: set[int] = set()  # weights that some operation has used
         self.explored = False
+        self._overriding = 0  # at_mean and seeded contexts entered, in all threads
         # whether vmap can run the network: not for every operation, and in training not for running statistics
         self._vectorised_passes = True
         self._vectorised_draws = True
-        self.means = nn.ParameterDict()
+        self.means = nn.Module()  # not a ParameterDict, whose methods have names that a parameter may have
         self.member_buffers = nn.Module()
 
     # -- the distribution over weights
@@ -122,15 +126,23 @@ class Bayesian(nn.Module):
     def coverage(self) -> Coverage:
         """Which parameters are Bayesian, by which estimator, which are not and why; printable.
 
-        Where a per-example estimator gives way to one draw a pass is known after the first forward pass.
+        Where a per-example estimator gives way to one draw a pass is known after the first forward pass, and so is
+        which weights nothing has used: where code that is not Python reads a weight, noise cannot reach it.
         """
-        return Coverage.of(self.weights, self.left_out, self.estimator, self._shared, self.explored)
+        reached = self._reached if self.explored else None
+        return Coverage.of(self.module, self.weights, self.left_out, self.estimator, self._shared, reached)
 
     # -- forward passes
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """One stochastic pass: the arguments are the network's own."""
-        override = None if torch.compiler.is_compiling() else _overrides().get(id(self))
+        if torch.compiler.is_compiling():
+            if self._overriding:
+                raise RuntimeError(
+                    "at_mean() and seeded() do not reach a compiled network: call the network itself there"
+                )
+            return self.run(self.q(), args, kwargs)
+        override = _overrides().get(id(self))
         if override is _MEAN:
             return self._run_at_mean(args, kwargs)
         return self.run(self.q(), args, kwargs, override)
@@ -157,8 +169,8 @@ class Bayesian(nn.Module):
     ) -> Any:
         """One stochastic pass of every member with weights from `q`; `finish` is applied to what each one returns."""
         stacks, per_example = self._noised(q, generator)
-        first = per_example and not self.explored
-        before = self._buffer_values() if first else None
+        first = not self.explored
+        before = self._buffer_values() if first or (self.members > 1 and self._vectorised_passes) else None
         state = generator.get_state() if first and generator is not None else None
         while True:
             if state is not None and generator is not None:
@@ -169,6 +181,7 @@ class Bayesian(nn.Module):
                 self._restore_buffers(before)
                 continue
             except NeedsLoop:
+                self._restore_buffers(before)
                 self._vectorised_passes = False
                 continue
             self.explored = True
@@ -194,11 +207,11 @@ class Bayesian(nn.Module):
     def _run_draws(
         self, stacks: dict[str, Sequence[Tensor]], args: Sequence[Any], kwargs: Any, vectorised: bool
     ) -> Any:
-        return passes.run_stacked(
-            lambda row: self._run_member(row, args, kwargs, None, vectorised, False, self.select_output),
-            stacks,
-            vectorised,
-        )
+        def run(row: Mapping[str, Sequence[Tensor]]) -> Any:
+            with passes.keeping_buffers(self.module, None):
+                return self._run_member(row, args, kwargs, None, vectorised, False, self.select_output)
+
+        return passes.run_stacked(run, stacks, vectorised)
 
     def explore(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Run once and forget the result, to find out where a per-example estimator gives way to one draw."""
@@ -210,7 +223,9 @@ class Bayesian(nn.Module):
     def pass_mode(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Substitution:
         """The mode under which the network, called with these arguments, makes one stochastic pass; one member only."""
         stacks, per_example = self._noised(self.q(), None)
-        return self._mode(stacks, args, kwargs, None, per_example)
+        mode = self._mode(stacks, args, kwargs, None, per_example)
+        mode.can_run_again = False
+        return mode
 
     def _noised(self, q: Distribution, generator: torch.Generator | None) -> tuple[dict[str, Sequence[Tensor]], bool]:
         # what each member's draw is made of, and whether the estimator may act per example
@@ -228,7 +243,11 @@ class Bayesian(nn.Module):
     def _run_at_mean(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         if self.members == 1:
             return self.module(*args, **kwargs)
-        return self._attempt({"means": self._mean_parameters()}, args, kwargs, None, False, _as_returned)
+        try:
+            return self._attempt({"means": self._mean_parameters()}, args, kwargs, None, False, _as_returned)
+        except NeedsLoop:
+            self._vectorised_passes = False
+            return self._run_at_mean(args, kwargs)
 
     def _attempt(
         self,
@@ -261,9 +280,11 @@ class Bayesian(nn.Module):
         mode = self._mode(row, args, kwargs, generator, per_example)
         if torch.compiler.is_compiling():
             with mode:
-                return finish(self.module(*args, **kwargs))
-        with passes.entered(mode, stacked):
-            return finish(self.module(*args, **kwargs))
+                return finish(mode.drawn(self.module(*args, **kwargs)))
+        rows = row.get("buffers")
+        keeping = nullcontext() if rows is None else passes.keeping_buffers(self.module, rows)
+        with keeping, passes.entered(mode, stacked):
+            return finish(mode.drawn(self.module(*args, **kwargs)))
 
     def _mode(
         self,
@@ -279,8 +300,10 @@ class Bayesian(nn.Module):
         if "buffers" in row:
             buffers = {id(own): value for own, value in zip(self.module.buffers(), row["buffers"], strict=True)}
         if per_example:
-            return PerExample(index, draw, buffers, self.estimator, _batch_of(args, kwargs), self._shared)
-        return Substitution(index, draw, buffers)
+            return PerExample(
+                index, draw, buffers, self.estimator, _batch_of(args, kwargs), self._shared, self._reached
+            )
+        return Substitution(index, draw, buffers, self._reached)
 
     # -- the objective
 
@@ -294,6 +317,7 @@ class Bayesian(nn.Module):
         index: Tensor | None = None,
         sample_weight: Tensor | None = None,
         generator: torch.Generator | None = None,
+        penalty: Penalty | None = None,
     ) -> ELBO:
         """The negative ELBO per datum of a minibatch, and its parts.
 
@@ -307,25 +331,42 @@ class Bayesian(nn.Module):
             index: [B] int64, which data of the training set these are; needed by `posteriors.Anchored`.
             sample_weight: v, [B]; a weight of 2 counts a datum twice.
             generator: source of the noise; the global one when None.
+            penalty: a scalar added to the loss, from the outputs [K, B, *out] of this same pass and `y`; `sample_weight`
+                does not reach it. See `yuragi.penalties`.
 
         Returns:
             `ELBO(loss, log_likelihood, kl)`.
+
+        Raises:
+            ValueError: a shape does not agree, `num_data` is less than 1, or `index` is needed.
         """
+        if num_data < 1:
+            raise ValueError(f"num_data must be at least 1, got {num_data}: it is the size of the whole training set")
+        if isinstance(kl_weight, Tensor) and kl_weight.shape not in ((), (self.members,)):
+            raise ValueError(
+                f"kl_weight has shape {tuple(kl_weight.shape)}: give a number, or one for each of "
+                f"{self.members} members"
+            )
         q = self.q()
         args, kwargs = as_arguments(x)
         output = self.run(q, args, kwargs, generator, self.select_output)
         if self.members == 1:
             output = output.unsqueeze(0)
-        log_prob = self._log_prob(output, y, index)  # [K, B]
+        if sample_weight is not None and sample_weight.shape != output.shape[1:2]:
+            raise ValueError(
+                f"sample_weight has shape {tuple(sample_weight.shape)}, but there are {output.shape[1]} data"
+            )
+        log_prob = self._log_prob(output, y, index, kl_weight, sample_weight)  # [K, B]
         if sample_weight is not None:
-            if sample_weight.shape != log_prob.shape[-1:]:
-                raise ValueError(
-                    f"sample_weight has shape {tuple(sample_weight.shape)}, but there are {log_prob.shape[-1]} data"
-                )
             log_prob = log_prob * sample_weight
         log_likelihood = log_prob.mean(-1)
         kl = q.kl(self.prior, generator)
         loss = (kl_weight * kl / num_data - log_likelihood).mean()
+        if penalty is not None:
+            extra = penalty(output, y)
+            if extra.dim():
+                raise ValueError(f"penalty must return a scalar, got a tensor of shape {tuple(extra.shape)}")
+            loss = loss + extra
         return ELBO(loss, log_likelihood.detach().mean(), kl.detach().mean())
 
     def loss(
@@ -338,6 +379,7 @@ class Bayesian(nn.Module):
         index: Tensor | None = None,
         sample_weight: Tensor | None = None,
         generator: torch.Generator | None = None,
+        penalty: Penalty | None = None,
     ) -> Tensor:
         """The negative ELBO per datum, nats, scalar with gradient; arguments as for `elbo`.
 
@@ -354,6 +396,7 @@ class Bayesian(nn.Module):
             index=index,
             sample_weight=sample_weight,
             generator=generator,
+            penalty=penalty,
         ).loss
 
     def select_output(self, result: Any) -> Tensor:
@@ -370,7 +413,14 @@ class Bayesian(nn.Module):
             )
         return result
 
-    def _log_prob(self, output: Tensor, y: Tensor, index: Tensor | None) -> Tensor:
+    def _log_prob(
+        self,
+        output: Tensor,
+        y: Tensor,
+        index: Tensor | None,
+        kl_weight: float | Tensor,
+        sample_weight: Tensor | None,
+    ) -> Tensor:
         if not isinstance(self.posterior, Anchored) or not isinstance(self.likelihood, Gaussian):
             return self.likelihood.log_prob(output, y)
         if index is None:
@@ -378,6 +428,12 @@ class Bayesian(nn.Module):
                 "the Anchored posterior needs index=, which data these are: its target noise belongs to them"
             )
         unit = self.posterior.target_noise(index, output.shape).to(output.dtype)
+        # the noise of a datum that counts v times is that of the mean of v; a tempered posterior is that of more noise
+        if isinstance(kl_weight, Tensor) or kl_weight != 1:
+            unit = unit * torch.as_tensor(kl_weight).to(unit).sqrt().reshape(-1, *[1] * (unit.dim() - 1))
+        if sample_weight is not None:
+            share = torch.where(sample_weight > 0, sample_weight, 1.0).rsqrt().to(unit.dtype)
+            unit = unit * share.reshape(-1, *[1] * (unit.dim() - 2))
         return self.likelihood.randomised_log_prob(output, y, unit)
 
     # -- parts
@@ -396,17 +452,21 @@ class Bayesian(nn.Module):
         # [*shape] for a single member, whose means are the network's own parameters, else [K, *shape]
         if self.members == 1:
             return [weight.parameter for weight in self.weights]
-        return list(self.means.values())
+        return list(self.means._parameters.values())  # type: ignore[arg-type]
 
     def _stacked_buffers(self) -> list[Tensor]:
         return list(self.member_buffers.buffers())
 
     def _buffer_values(self) -> list[Tensor]:
-        return [buffer.clone() for buffer in self.buffers()]
+        return [buffer.clone() for buffer in self._pass_buffers()]
+
+    def _pass_buffers(self) -> list[Tensor]:
+        # those that a pass may change
+        return [*self.module.buffers(), *self.member_buffers.buffers()]
 
     def _restore_buffers(self, before: list[Tensor] | None) -> None:
         with torch.no_grad():
-            for buffer, value in zip(self.buffers(), before or (), strict=before is not None):
+            for buffer, value in zip(self._pass_buffers(), before or (), strict=before is not None):
                 buffer.copy_(value)
 
     def _generator(self, seed: int | None) -> torch.Generator | None:
@@ -419,9 +479,11 @@ class Bayesian(nn.Module):
         overrides = _overrides()
         before = overrides.get(id(self))
         overrides[id(self)] = value
+        self._overriding += 1
         try:
             yield
         finally:
+            self._overriding -= 1
             overrides[id(self)] = before
 
 
@@ -499,6 +561,14 @@ def bayesianize(
     """
     if isinstance(module, Bayesian) or not isinstance(module, nn.Module):
         raise TypeError(f"bayesianize takes a deterministic nn.Module, got {type(module).__name__}")
+    for name, part, kind in (
+        ("likelihood", likelihood, Likelihood),
+        ("prior", prior, Prior),
+        ("posterior", posterior, Posterior),
+    ):
+        if part is not None and not isinstance(part, kind):
+            got = part.__name__ + " itself" if isinstance(part, type) else repr(part)
+            raise TypeError(f"{name} must be a {kind.__name__} such as yuragi.{_EXAMPLES[name]}, got {got}")
     posterior = MeanField() if posterior is None else copy.deepcopy(posterior)
     estimator = _chosen_estimator(estimator, posterior)
     prior = FanIn() if prior is None else copy.deepcopy(prior)
@@ -556,8 +626,8 @@ def _install(bnn: Bayesian, means: list[Tensor]) -> None:
                 weight.parameter.copy_(mean[0])
         return
     for weight, mean in zip(bnn.weights, means, strict=True):
-        weight.parameter.requires_grad_(False)  # the template: the stacked means are what trains
-        bnn.means[weight.name.replace(".", "/")] = nn.Parameter(mean)
+        as_template(weight.parameter)
+        bnn.means.register_parameter(weight.name.replace(".", "/"), nn.Parameter(mean))
     for name, buffer in bnn.module.named_buffers():
         bnn.member_buffers.register_buffer(name.replace(".", "/"), torch.stack([buffer.clone()] * bnn.members))
 
@@ -572,6 +642,11 @@ def _batch_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> int | None:
 
 
 _MEAN = object()
+_EXAMPLES = {
+    "likelihood": "Gaussian(noise=0.1)",
+    "prior": "priors.FanIn()",
+    "posterior": "posteriors.Anchored()",
+}
 
 
 def _overrides() -> dict[int, Any]:

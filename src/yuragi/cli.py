@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import platform
 import sys
 import warnings
@@ -23,7 +24,7 @@ except ModuleNotFoundError as missing:
 
 import yuragi
 from yuragi import demo as experiment
-from yuragi.files import FileError, read
+from yuragi.files import FileError, read, write_atomically
 from yuragi.tables import HIDDEN, MEMBERS, TableError, fit_table, load_table_model, read_csv, write_csv
 from yuragi.training import ConvergenceWarning, Epoch
 
@@ -31,7 +32,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pret
 console = Console()
 
 # what a user can cause and mend; anything else is a bug and shows as one
-_USER_ERRORS = (TableError, FileError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
+_USER_ERRORS = (TableError, FileError, OSError)
 
 
 class EstimatorName(StrEnum):
@@ -43,7 +44,7 @@ class EstimatorName(StrEnum):
 
 
 Samples = Annotated[int, typer.Option(min=1, help="Draws from the posterior.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of everything random.")]
 
 
 @app.command()
@@ -57,6 +58,7 @@ def demo(
 ) -> None:
     """Reproduce the article: sin(x) with a gap in the data; and show the recommended fit beside it."""
     _check_folder(out)
+    kind = _picture_kind(out)
     device = experiment.device()
     console.print(f"Python {platform.python_version()}, PyTorch {torch.__version__}, device {device}")
     x, y = (part.to(device) for part in experiment.data())
@@ -79,7 +81,7 @@ def demo(
         console.print(
             f"{name}: in the gap the epistemic std is {gap.epistemic / data.epistemic:.1f} times that in the data"
         )
-    _draw(fits, out)
+    write_atomically(out, _picture(fits, kind))
     console.print(f"wrote {out}", soft_wrap=True)
 
 
@@ -90,7 +92,9 @@ def fit(
     output: Annotated[Path, typer.Option("--output", "-o", help="The model's file.")],
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data; chosen when left out.")] = None,
     members: Annotated[int, typer.Option(min=1, help="Networks in the mixture.")] = MEMBERS,
-    hidden: Annotated[list[int], typer.Option(min=1, help="Units of a hidden layer; repeat for more.")] = list(HIDDEN),  # noqa: B006
+    hidden: Annotated[
+        list[int], typer.Option(min=1, max=10_000, help="Units of a hidden layer; repeat for more.")
+    ] = list(HIDDEN),  # noqa: B006
     seed: Seed = 0,
 ) -> None:
     """Fit a network to a table of numbers and write it to a file."""
@@ -204,7 +208,17 @@ def _progress(title: str, epochs: int | None) -> Iterator[Callable[[Epoch], None
         yield report
 
 
-def _draw(fits: dict[str, Any], out: Path) -> None:
+def _picture_kind(out: Path) -> str:
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    kind = out.suffix.removeprefix(".").lower() or "png"
+    known = FigureCanvasBase.get_supported_filetypes()
+    if kind not in known:
+        raise typer.BadParameter(f"--out {out}: a picture can be {', '.join(sorted(known))}")
+    return kind
+
+
+def _picture(fits: dict[str, Any], kind: str) -> bytes:
     from matplotlib.figure import Figure
 
     from yuragi import plotting
@@ -221,7 +235,9 @@ def _draw(fits: dict[str, Any], out: Path) -> None:
         left.set_ylim(-3, 3)
         plotting.spread(prediction, grid, right).set_title(f"{name}: standard deviation")
         right.axvspan(-1, 1, color="grey", alpha=0.1, lw=0)
-    figure.savefig(out, dpi=130)
+    data = io.BytesIO()
+    figure.savefig(data, format=kind, dpi=130)
+    return data.getvalue()
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from types import FrameType
 from typing import Any, Literal, NamedTuple
 
@@ -37,13 +37,37 @@ _PER_EXAMPLE_OPS: dict[Callable[..., Any], int | None] = {
 _SIGNS = 2**15  # drawn at once
 # attributes of a tensor that do not read its values: asking for them is not a use of the weight
 _METADATA = frozenset(
-    {"dim", "size", "stride", "numel", "is_contiguous", "data_ptr", "element_size", "is_floating_point", "is_complex"}
+    {"dim", "size", "stride", "numel", "is_contiguous", "data_ptr", "element_size", "is_floating_point"}
     | {"storage_offset", "untyped_storage", "nelement", "get_device", "__len__", "__hash__", "register_hook"}
+    | {
+        "is_complex",
+        "is_conj",
+        "is_neg",
+        "is_signed",
+        "is_inference",
+        "is_shared",
+        "is_pinned",
+        "dim_order",
+        "retain_grad",
+    }
 )
 _METADATA_PROPERTIES = frozenset(
     {"shape", "dtype", "device", "ndim", "requires_grad", "is_leaf", "layout", "grad", "is_cuda", "is_cpu", "is_mps"}
     | {"is_nested", "is_sparse", "is_quantized", "is_meta", "is_mkldnn", "is_xpu", "itemsize", "nbytes", "grad_fn"}
+    | {
+        "is_mtia",
+        "is_maia",
+        "is_ipu",
+        "is_xla",
+        "is_hpu",
+        "is_vulkan",
+        "is_sparse_csr",
+        "names",
+        "output_nr",
+        "_version",
+    }
 )
+_SPARSE_GRADIENT = frozenset({"sparse", "sparse_grad"})  # options of lookups that ask for a sparse gradient
 
 
 class WeightDraw:
@@ -70,6 +94,7 @@ class WeightDraw:
         self._values: dict[int, Tensor] = {}
         self._signs: dict[int, tuple[Tensor, Tensor]] = {}
         self._stock: Tensor | None = None
+        self._grad_enabled = torch.is_grad_enabled()
 
     def delta(self, index: int) -> Tensor | None:
         """w − μ, the same for the whole pass; None for a weight without noise."""
@@ -77,15 +102,28 @@ class WeightDraw:
             if self.scales is None:
                 return None
             scale = self.scales[index]
-            self._deltas[index] = scale * torch.empty_like(scale).normal_(generator=self.generator)
+            with self._as_in_the_pass():
+                self._deltas[index] = scale * torch.empty_like(scale).normal_(generator=self.generator)
         return self._deltas[index]
 
     def value(self, index: int) -> Tensor:
         """w, the same for the whole pass."""
         if index not in self._values:
             delta = self.delta(index)
-            self._values[index] = self.means[index] if delta is None else self.means[index] + delta
+            with self._as_in_the_pass():
+                self._values[index] = self.means[index] if delta is None else self.means[index] + delta
         return self._values[index]
+
+    def _as_in_the_pass(self) -> AbstractContextManager[Any]:
+        # what a block under no_grad asks for first may be needed with its gradient later in the pass
+        if torch.compiler.is_compiling() or (
+            torch.is_grad_enabled() == self._grad_enabled and not torch.is_inference_mode_enabled()
+        ):
+            return nullcontext()
+        stack = ExitStack()
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.set_grad_enabled(self._grad_enabled))
+        return stack
 
     def signs(self, index: int, rows: int, inputs: int, outputs: int, like: Tensor) -> tuple[Tensor, Tensor]:
         """Flipout's s [rows, inputs] and r [rows, outputs], ±1, the same wherever the weight is used in this pass."""
@@ -97,6 +135,8 @@ class WeightDraw:
 
     def _take_signs(self, numel: int, like: Tensor) -> Tensor:
         # from a stock: a small network's layers need few, and drawing them costs more for the calls than for the signs
+        if torch.compiler.is_compiling() and self.generator is None:  # it fuses this, and cannot draw from all integers
+            return (torch.rand(numel, dtype=like.dtype, device=like.device) < 0.5).to(like.dtype) * 2 - 1
         if self._stock is None or self._stock.dtype != like.dtype or self._stock.shape[0] < numel:
             # one random integer gives eight signed bytes, and so eight signs: an eighth of the generator's work
             size = (-(-max(numel, _SIGNS) // 8),)
@@ -130,6 +170,11 @@ class Operation(NamedTuple):
             self.raw_bias if self.bias is None else draw.means[self.bias],
         )
 
+    @property
+    def channel_axis(self) -> int:
+        """Which axis of the input and the output holds the channels."""
+        return -1 if self.channels_last else 1
+
     def per_channel(self, values: Tensor) -> Tensor:
         """View [channels] or [B, channels] so that it broadcasts against the operation's input or output."""
         rank = self.input.dim()
@@ -146,7 +191,7 @@ def flipout(op: Operation, draw: WeightDraw) -> Tensor:
     Marginally each example sees its own draw ΔW∘(r sᵀ). Wen et al., "Flipout", 2018.
     """
     mean = op.at_mean(draw)
-    axis = -1 if op.channels_last else 1
+    axis = op.channel_axis
     s, r = draw.signs(op.touched[0], op.input.shape[0], op.input.shape[axis], mean.shape[axis], op.input)
     bias = None if op.bias is None else draw.delta(op.bias)
     delta = None if op.weight is None else draw.delta(op.weight)
@@ -167,15 +212,29 @@ def local(op: Operation, draw: WeightDraw) -> Tensor:
     """
     assert draw.scales is not None
     mean = op.at_mean(draw)
-    bias = None if op.bias is None else draw.scales[op.bias].square()
-    if op.weight is None:
-        assert bias is not None
-        variance = op.per_channel(bias).expand_as(mean)
-    else:
-        variance = op.run(op.input.square(), draw.scales[op.weight].square(), bias)
-    # clamp: the square root has no gradient at zero variance (dead units, features that are zero)
-    std = variance.clamp_min(torch.finfo(variance.dtype).tiny).sqrt()
-    return mean + std * torch.empty_like(mean).normal_(generator=draw.generator)
+    with _in_single_precision(mean):
+        bias = None if op.bias is None else draw.scales[op.bias].to(_at_least_single(mean)).square()
+        if op.weight is None:
+            assert bias is not None
+            variance = op.per_channel(bias).expand_as(mean)
+        else:
+            squares = op.input.to(_at_least_single(mean)).square()
+            variance = op.run(squares, draw.scales[op.weight].to(squares.dtype).square(), bias)
+        # clamp: the square root has no gradient at zero variance (dead units, features that are zero)
+        std = variance.clamp_min(torch.finfo(variance.dtype).tiny).sqrt()
+        noise = std * torch.empty_like(std).normal_(generator=draw.generator)
+    return mean + noise.to(mean.dtype)
+
+
+def _at_least_single(like: Tensor) -> torch.dtype:
+    return torch.promote_types(like.dtype, torch.float32)
+
+
+def _in_single_precision(like: Tensor) -> AbstractContextManager[Any]:
+    # in half precision the square of a small spread is zero, and the smallest variance is not small
+    if _at_least_single(like) == like.dtype:
+        return nullcontext()
+    return torch.autocast(like.device.type, enabled=False)
 
 
 _ESTIMATORS: dict[str, Callable[[Operation, WeightDraw], Tensor]] = {"flipout": flipout, "local": local}
@@ -197,13 +256,24 @@ class Substitution(TorchFunctionMode):
         index: identity of a network's tensor -> number of the weight.
         draw: the draw to put in place.
         buffers: identity of a network's buffer -> the tensor to put in its place (members have their own buffers).
+        reached: the weights that some operation has used. What this pass uses is added.
     """
 
-    def __init__(self, index: dict[int, int], draw: WeightDraw, buffers: dict[int, Tensor] | None = None) -> None:
+    def __init__(
+        self,
+        index: dict[int, int],
+        draw: WeightDraw,
+        buffers: dict[int, Tensor] | None = None,
+        reached: set[int] | None = None,
+    ) -> None:
         super().__init__()
         self.index = index
         self.draw = draw
         self.buffers = buffers or {}
+        self.reached = set() if reached is None else reached
+        # False where the pass is not ours to run again: a weight that turns out to need the shared draw then has it from
+        # here on, and in the whole of the next pass
+        self.can_run_again = True
         self._grad_enabled = torch.is_grad_enabled()
         self._recomputable = False
 
@@ -217,14 +287,20 @@ class Substitution(TorchFunctionMode):
             touched += self._touched(kwargs.values())
         if touched and not _is_metadata(func):
             if not torch.compiler.is_compiling():
-                self._refuse_unsafe_checkpoint()
+                self.reached.update(touched)
+                self._refuse_wrong_backward()
             return self._run(func, args, kwargs, touched)
         if self.buffers:
             return func(*self._replace(args), **self._replace(kwargs))
         return func(*args, **kwargs)
 
     def _run(self, func: Callable[..., Any], args: Any, kwargs: Any, touched: list[int]) -> Any:
-        return func(*self._replace(args), **self._replace(kwargs))
+        kwargs = self._replace(kwargs)
+        for option in _SPARSE_GRADIENT.intersection(kwargs):
+            kwargs[option] = (
+                False  # a spread has a gradient in every row, by the KL, and a draw's is cut from one tensor
+            )
+        return func(*self._replace(args), **kwargs)
 
     def _touched(self, values: Iterable[Any]) -> list[int]:
         found = []
@@ -234,6 +310,8 @@ class Substitution(TorchFunctionMode):
                 found.append(index)
             elif type(value) in (list, tuple):
                 found += self._touched(value)
+            elif type(value) is dict:
+                found += self._touched(value.values())
         return found
 
     def _replace(self, value: Any) -> Any:
@@ -246,17 +324,29 @@ class Substitution(TorchFunctionMode):
             return {key: self._replace(one) for key, one in value.items()}
         return value
 
-    def _refuse_unsafe_checkpoint(self) -> None:
+    def drawn(self, result: Any) -> Any:
+        """What the network returned, with the draw in place of every weight that it returned untouched."""
+        return result if isinstance(result, Tensor) and id(result) not in self.index else self._replace(result)
+
+    def _refuse_wrong_backward(self) -> None:
         # Gradient checkpointing runs its region again in backward, outside this mode: without weights drawn, and so
         # with a wrong gradient. Non-reentrant regions show as saved-tensor hooks, reentrant ones run without gradient.
         if not self._grad_enabled or self._recomputable:
             return
         hooks = torch._C._autograd._top_saved_tensors_default_hooks(True)
         inside = hooks is not None and hooks[0].__module__ == "torch.utils.checkpoint"
-        if inside or (not torch.is_grad_enabled() and _called_from_reentrant_checkpoint()):
+        function = None if torch.is_grad_enabled() else _enclosing_function()
+        if inside or function is torch.utils.checkpoint.CheckpointFunction:
             raise RuntimeError(
                 "torch.utils.checkpoint inside a Bayesian forward pass would recompute with other weights than it ran "
                 "with. Give it the draw: checkpoint(fn, x, use_reentrant=False, context_fn=yuragi.checkpoint_contexts)"
+            )
+        # No mode sees `apply`: the draw would be put in place inside its forward, where nothing is recorded.
+        if function is not None:
+            raise RuntimeError(
+                f"the autograd function {function.__name__} is given a Bayesian weight itself, so its backward would use "
+                f"the mean in place of the draw: give it {function.__name__}.apply(..., weight.clone()), or leave the "
+                "weight deterministic with bayesianize(..., where=)"
             )
 
     def recomputable(self) -> AbstractContextManager[None]:
@@ -274,6 +364,7 @@ class PerExample(Substitution):
         estimator: "flipout" or "local".
         batch: number of examples in the network's input.
         shared: weight -> why it needs the shared draw. What is found out in this pass is added.
+        reached: the weights that some operation has used. What this pass uses is added.
     """
 
     def __init__(
@@ -284,12 +375,14 @@ class PerExample(Substitution):
         estimator: Estimator,
         batch: int | None,
         shared: dict[int, str],
+        reached: set[int] | None = None,
     ) -> None:
-        super().__init__(index, draw, buffers)
+        super().__init__(index, draw, buffers, reached)
         self.estimator = estimator
         self.batch = batch
         self.shared = shared
         self.used: set[int] = set()
+        self._signed: dict[int, tuple[Any, ...]] = {}  # weight -> what its signs belong to
 
     def _run(self, func: Callable[..., Any], args: Any, kwargs: Any, touched: list[int]) -> Any:
         op = self._operation(func, args, kwargs) if func in _PER_EXAMPLE_OPS else None
@@ -297,11 +390,12 @@ class PerExample(Substitution):
         if not reason:
             assert op is not None
             self.used.update(touched)
+            self._signed.update(dict.fromkeys(touched, _sign_key(func, op)))
             return _ESTIMATORS[self.estimator](op, self.draw)
         conflict = self.used.intersection(touched)
         for index in touched:
             self.shared.setdefault(index, reason)
-        if conflict:
+        if conflict and self.can_run_again:
             raise NeedsSharedDraw
         return super()._run(func, args, kwargs, touched)
 
@@ -322,6 +416,8 @@ class PerExample(Substitution):
                 return "local on more than two dimensions"
             if self.used.intersection(touched):
                 return "local on a weight used twice"
+        elif any(self._signed.get(index, _sign_key(func, op)) != _sign_key(func, op) for index in touched):
+            return "flipout by operations whose signs cannot agree"
         return ""
 
     def _operation(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Operation | None:
@@ -336,6 +432,11 @@ class PerExample(Substitution):
         return Operation(
             run, x, self.index.get(id(weight)), self.index.get(id(bias)), weight, bias, _PER_EXAMPLE_OPS[func] is None
         )
+
+
+def _sign_key(func: Callable[..., Any], op: Operation) -> tuple[Any, ...]:
+    # one draw of a weight has one sign for each of its channels: only operations that agree on these may share it
+    return func, op.touched[0], op.input.shape[op.channel_axis]
 
 
 class _Recomputable:
@@ -357,10 +458,13 @@ def _is_metadata(func: Callable[..., Any]) -> bool:
     return name in _METADATA
 
 
-def _called_from_reentrant_checkpoint() -> bool:
+def _enclosing_function() -> type[torch.autograd.Function] | None:
+    # the autograd function in whose forward this is called
+    apply = torch.autograd.Function.apply.__func__.__code__  # type: ignore[attr-defined]
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if frame.f_code is torch.utils.checkpoint.CheckpointFunction.forward.__code__:
-            return True
+        if frame.f_code is apply:
+            function: type[torch.autograd.Function] = frame.f_locals["cls"]
+            return function
         frame = frame.f_back
-    return False
+    return None

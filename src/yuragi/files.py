@@ -20,8 +20,9 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from yuragi import likelihoods, posteriors, priors
+from yuragi import likelihoods, posteriors, priors, quantization
 from yuragi.bayesian import Bayesian, bayesianize
+from yuragi.weights import as_new
 
 _VERSION = 1
 _NO_DIGEST = b"0" * 64
@@ -34,6 +35,8 @@ _KINDS: dict[str, tuple[type[nn.Module], ...]] = {
         posteriors.LowRank,
         posteriors.FullCovariance,
         posteriors.PerLayer,
+        quantization.Int8MeanField,
+        quantization.Points,
     ),
     "likelihood": (likelihoods.Gaussian, likelihoods.Categorical),
 }
@@ -83,6 +86,8 @@ def save(bnn: Bayesian, path: str | os.PathLike[str], extra: Mapping[str, Any] |
         "output": None if callable(bnn.output) else bnn.output,
         "output_is_function": callable(bnn.output),
     }
+    if isinstance(bnn, quantization.Quantized):  # its state has no values for these parameters of the network
+        settings["int8"] = {name: [str(like.dtype), list(like.shape)] for name, like in bnn.placeholders().items()}
     state = {}
     for name, tensor in bnn.state_dict().items():
         if not isinstance(tensor, Tensor):
@@ -109,7 +114,8 @@ def load(path: str | os.PathLike[str], net: nn.Module, output: Any = None) -> Ba
         output: as for `bayesianize`; needed again if it was a function.
 
     Returns:
-        The `Bayesian` network, on the device of `net`; predictions are bit-identical on the same kind of device.
+        The `Bayesian` network, on the device of `net`; predictions are bit-identical on the same kind of device. It is a
+        `yuragi.quantization.Quantized` one if that was saved.
 
     Raises:
         FileError: the file is damaged, of another kind or a newer version, or `net` has another architecture; `net` is
@@ -126,12 +132,17 @@ def load(path: str | os.PathLike[str], net: nn.Module, output: Any = None) -> Ba
             f"{path} holds a network whose output a function picks, and no file can hold that: give load(..., output=)"
         )
     prefix = "module."
-    held = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    quantised = {
+        f"{prefix}{name}": torch.empty(shape, dtype=_dtype(dtype), device="meta")
+        for name, (dtype, shape) in settings.get("int8", {}).items()
+    }
+    known = state | quantised
+    held = {name.removeprefix(prefix): tensor for name, tensor in known.items() if name.startswith(prefix)}
     _check_same(path, net, net.state_dict(), held)
     parts = {part: _restore(path, settings[part], part) for part in _KINDS}
     names = set(settings["weights"])
     for name in names:
-        net.get_parameter(name).requires_grad_(True)  # a template of several members is frozen
+        as_new(net.get_parameter(name))
     bnn = bayesianize(
         net,
         **parts,
@@ -141,10 +152,12 @@ def load(path: str | os.PathLike[str], net: nn.Module, output: Any = None) -> Ba
         output=settings["output"] if output is None else output,
         seed=0,
     )
-    _check_same(path, bnn, bnn.state_dict(), state)
     for name, tensor in [*bnn.named_parameters(), *bnn.named_buffers()]:
-        if name in state:  # a buffer may be one that is not kept
-            tensor.data = tensor.data.to(state[name].dtype)
+        if name in known:  # a buffer may be one that is not kept
+            tensor.data = tensor.data.to(known[name].dtype)
+    if quantised:
+        bnn = quantization.Quantized(bnn, bnn.posterior)
+    _check_same(path, bnn, bnn.state_dict(), state)
     bnn.load_state_dict(state)
     return bnn
 
@@ -171,9 +184,12 @@ def read(path: str | os.PathLike[str]) -> Contents:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file whole or not at all."""
+    path = path.resolve()  # what a link points to is replaced, not the link
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "no such folder", str(path.parent))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    if path.exists() and not path.is_file():
+        raise FileExistsError(errno.EEXIST, "is not a regular file", str(path))
+    temporary = path.with_name(f".yuragi-{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         with open(temporary, "wb") as file:
             file.write(data)
@@ -247,9 +263,14 @@ def _restore(path: str | os.PathLike[str], described: dict[str, Any], what: str)
         if not isinstance(value, dict):
             return value
         if "tensor" in value:
-            return torch.tensor(value["tensor"], dtype=getattr(torch, value["dtype"].removeprefix("torch.")))
+            return torch.tensor(value["tensor"], dtype=_dtype(value["dtype"]))
         if "mapping" in value:
             return {name: decode(one) for name, one in value["mapping"].items()}
         return _restore(path, value, what)
 
     return kinds[described["kind"]](**{name: decode(value) for name, value in described["arguments"].items()})
+
+
+def _dtype(name: str) -> torch.dtype:
+    dtype: torch.dtype = getattr(torch, name.removeprefix("torch."))
+    return dtype

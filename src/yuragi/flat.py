@@ -29,6 +29,11 @@ def joined(tensors: Sequence[Tensor], rows: int, dtype: torch.dtype) -> Tensor:
     return torch.cat([tensor.reshape(rows, -1) for tensor in tensors], 1).to(dtype)
 
 
+def in_transform() -> bool:
+    """Whether a `torch.func` transform is active, for which the faster autograd functions have no rules."""
+    return torch._C._are_functorch_transforms_active()
+
+
 def around(mean: Sequence[Tensor], member: Sequence[int], noise: Tensor) -> list[Tensor]:
     """Draws from their noise [S, P]: the mean of member `member[s]` plus row s, list of [S, *shape]."""
     index = torch.as_tensor(member, device=noise.device)

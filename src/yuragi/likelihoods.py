@@ -124,8 +124,11 @@ class Gaussian(Likelihood):
 
     def distribution(self, output: Tensor, member: Tensor) -> torch.distributions.Normal:
         """N(output, noise²), batch shape [R, N, *out]."""
-        noise = self.noise if len(self.noise) == 1 else self.noise[member]
-        return torch.distributions.Normal(output, self._noise_like(output, noise).expand_as(output))
+        return torch.distributions.Normal(output, self.noise_of(output, member).expand_as(output))
+
+    def noise_of(self, output: Tensor, member: Tensor) -> Tensor:
+        """The noise standard deviation of each row of `output` [R, N, *out], to which it broadcasts."""
+        return self._noise_like(output, self.noise if len(self.noise) == 1 else self.noise[member])
 
     def check_targets(self, y: Tensor) -> None:
         """Refuse class labels and, when the noise is learned, targets that are all the same."""

@@ -129,6 +129,89 @@ def mutual_information(probs: Tensor) -> Tensor:
     return (entropy(probs.mean(0)) - entropy(probs).mean(0)).clamp_min(0)
 
 
+def variation_ratio(probs: Tensor) -> Tensor:
+    """Share of draws that would give another label than the most frequent one: 0 where all agree, below 1 − 1/C.
+
+    Freeman, "Elementary applied statistics", 1965.
+
+    Args:
+        probs: class probabilities of each draw, [S, N, ..., C].
+
+    Returns:
+        [N, ...].
+
+    Example:
+        >>> variation_ratio(torch.tensor([[[0.9, 0.1]], [[0.6, 0.4]], [[0.4, 0.6]], [[0.7, 0.3]]]))
+        tensor([0.2500])
+    """
+    votes = torch.nn.functional.one_hot(probs.argmax(-1), probs.shape[-1])
+    return 1 - votes.sum(0).amax(-1).to(probs.dtype) / len(probs)
+
+
+def expected_calibration_error(probs: Tensor, y: Tensor, bins: int = 15) -> float:
+    """Gap between confidence and accuracy, averaged over bins of confidence of equal width; smaller is better.
+
+    ECE = Σ_b n_b/N · |accuracy of b − mean confidence of b|, where confidence is the probability of the most probable
+    class, and bin b = 1…B holds those in ((b − 1)/B, b/B]. Guo et al., "On calibration of modern neural networks", 2017.
+
+    Args:
+        probs: class probabilities, [N, ..., C].
+        y: labels, integers [N, ...].
+        bins: B.
+
+    Raises:
+        ValueError: the shapes do not agree, there are no data, or `bins` is less than 1.
+
+    Example:
+        >>> probs = torch.tensor([[0.8, 0.2], [0.8, 0.2], [0.4, 0.6]])
+        >>> round(expected_calibration_error(probs, torch.tensor([0, 1, 1])), 4)  # (2·|1/2 − 0.8| + |1 − 0.6|)/3
+        0.3333
+    """
+    if probs.shape[:-1] != y.shape or not y.numel():
+        raise ValueError(
+            f"probs have shape {tuple(probs.shape)}, so the labels must have shape {tuple(probs.shape[:-1])} with at least "
+            f"one datum, got {tuple(y.shape)}"
+        )
+    if bins < 1:
+        raise ValueError(f"bins must be at least 1, got {bins}")
+    confidence, label = _double(probs).flatten(0, -2).max(-1)
+    right = (label == y.flatten().to(label.device)).double()
+    bin_of = (confidence * bins).ceil().long().clamp(1, bins) - 1
+    gaps = torch.zeros(bins, dtype=torch.float64, device=label.device).index_add(0, bin_of, right - confidence)
+    return float(gaps.abs().sum() / y.numel())
+
+
+def accuracy_versus_uncertainty(right: Tensor, uncertainty: Tensor, threshold: float | Tensor) -> Tensor:
+    """Share of predictions that are right and certain, or wrong and uncertain; larger is better.
+
+    AvU = (n_AC + n_IU) / (n_AC + n_AU + n_IC + n_IU), where certain means uncertainty ≤ threshold. Krishnan & Tickoo,
+    "Improving model calibration with accuracy versus uncertainty optimization", 2020.
+
+    Args:
+        right: whether each prediction is right, bool [N, ...].
+        uncertainty: of each prediction, as `entropy` or `mutual_information`, [N, ...].
+        threshold: one, or several [T] for the curve of AvU.
+
+    Returns:
+        float64, of the shape of `threshold`.
+
+    Raises:
+        ValueError: the shapes of `right` and `uncertainty` differ, or there are no data.
+
+    Example:
+        >>> accuracy_versus_uncertainty(torch.tensor([True, True, False]), torch.tensor([0.1, 0.9, 0.8]), 0.5)
+        tensor(0.6667, dtype=torch.float64)
+    """
+    if right.shape != uncertainty.shape or not right.numel():
+        raise ValueError(
+            f"right and uncertainty must have one shape, with at least one datum: got {tuple(right.shape)} and "
+            f"{tuple(uncertainty.shape)}"
+        )
+    levels = torch.as_tensor(threshold, device=uncertainty.device)
+    certain = uncertainty.flatten() <= levels.unsqueeze(-1)
+    return (certain == right.flatten().bool()).double().mean(-1)
+
+
 def _quantile(mean: Tensor, scale: Tensor, level: float) -> Tensor:
     # [S, P], float64
     at_level: Tensor = mean + scale * torch.special.ndtri(torch.tensor(level, dtype=torch.float64))

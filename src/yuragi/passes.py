@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from yuragi.estimators import NeedsLoop, Substitution
@@ -70,6 +70,31 @@ def _again(mode: Substitution) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def keeping_buffers(module: nn.Module, rows: Sequence[Tensor] | None) -> Iterator[None]:
+    """Give the module its own buffers back after the block, which may have put other tensors in their place.
+
+    Args:
+        module: the network, which runs once in the block.
+        rows: one tensor for each of its buffers, which takes the value that the block leaves; None: it is dropped.
+    """
+    held = [(part, dict(part._buffers)) for part in module.modules() if part._buffers]
+    row_of = {} if rows is None else {id(own): row for own, row in zip(module.buffers(), rows, strict=True)}
+    try:
+        yield
+        for part, buffers in held:
+            for name, own in buffers.items():
+                left, row = part._buffers.get(name), row_of.get(id(own))
+                if left is None or left is own or row is None or left is row:
+                    continue
+                if left.shape == row.shape:  # else a cache of this batch, which the next pass makes anew
+                    with torch.no_grad():
+                        row.copy_(left)
+    finally:
+        for part, buffers in held:
+            part._buffers.update(buffers)
+
+
 def run_stacked(
     run: Callable[[Mapping[str, Sequence[Tensor]]], Any], stacks: Mapping[str, Sequence[Tensor]], vectorised: bool
 ) -> Any:
@@ -92,7 +117,7 @@ def run_stacked(
             torch._C._functorch._set_vmap_fallback_warning_enabled(False)  # type: ignore[attr-defined]
             return torch.func.vmap(run, randomness="different")(stacks)
         except (RuntimeError, ValueError) as error:
-            if "vmap" in str(error) or "atching rule" in str(error):
+            if any(words in str(error) for words in ("vmap", "atching rule", "function transform", "functorch")):
                 raise NeedsLoop(str(error)) from error
             raise
     unbound = {name: [tensor.unbind(0) for tensor in tensors] for name, tensors in stacks.items()}

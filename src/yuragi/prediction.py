@@ -110,10 +110,12 @@ class RegressionPrediction(Prediction):
         return metrics.gaussian_mixture_crps(self.samples, self._noise, self._target(y))
 
     def rescaled(self, loc: float | Tensor, scale: float | Tensor) -> RegressionPrediction:
-        """The prediction of loc + scale·y, scale > 0: back to the units in which a standardised target was measured."""
+        """The prediction of loc + scale·y, scale > 0, in float64: back to the units that a target was standardised from."""
         if not bool((torch.as_tensor(scale) > 0).all()):
             raise ValueError(f"scale must be positive, got {scale}")
-        return replace(self, samples=self.samples * scale + loc, noise=self._noise * scale)
+        # in float32 a mean far from zero would swallow the spread
+        samples, noise = (part.to(self._exact_device, torch.float64) for part in (self.samples, self._noise))
+        return replace(self, samples=samples * scale + loc, noise=noise * scale)
 
     @property
     def _noise(self) -> Tensor:
@@ -130,6 +132,8 @@ class ClassificationPrediction(Prediction):
         tensor([[0.5000, 0.5000]])
         >>> round(p.mutual_information.item(), 3)  # the draws contradict each other
         0.328
+        >>> p.std, p.epistemic, p.aleatoric  # of each class's indicator; std² = epistemic² + aleatoric²
+        (tensor([[0.5000, 0.5000]]), tensor([[0.3808, 0.3808]]), tensor([[0.3240, 0.3240]]))
     """
 
     @cached_property
@@ -162,6 +166,29 @@ class ClassificationPrediction(Prediction):
         """The part of `entropy` that is due to the weights being unknown, nats."""
         return metrics.mutual_information(self.draw_probs)
 
+    @property
+    def variation_ratio(self) -> Tensor:
+        """Share of draws that would give another label than the most frequent one, [N, *positions]."""
+        return metrics.variation_ratio(self.draw_probs)
+
+    @cached_property
+    def epistemic(self) -> Tensor:
+        """Standard deviation of each class's probability across draws, [N, *positions, C]: shrinks with data."""
+        return self.draw_probs.std(0, correction=0)
+
+    @cached_property
+    def aleatoric(self) -> Tensor:
+        """√E_s[p_s(1 − p_s)] of each class, [N, *positions, C]: its indicator's spread if the weights were known."""
+        return (self.draw_probs * (1 - self.draw_probs)).mean(0).sqrt()
+
+    @cached_property
+    def std(self) -> Tensor:
+        """Standard deviation of each class's indicator, √(p(1 − p)), [N, *positions, C].
+
+        std² = epistemic² + aleatoric² (law of total variance).
+        """
+        return torch.hypot(self.epistemic, self.aleatoric)
+
     def log_prob(self, y: Any) -> Tensor:
         """log probability of the labels `y`, int64 [N, *positions]: [N], nats, summed over positions within a draw."""
         labels = to_tensors(y, self._exact_device, torch.float64)
@@ -191,8 +218,8 @@ def predict(
     Args:
         bnn: the Bayesian network.
         x: its input: a tensor or array [N, ...], a tuple of them (positional arguments) or a dict (keyword arguments).
-        samples: S, the number of draws, stratified over members. `posteriors.Anchored` has one draw a member and uses
-            each once, so there S is at most the number of members.
+        samples: S, the number of draws, stratified over members: a multiple of their number weighs them equally.
+            `posteriors.Anchored` has one draw a member and uses each once, so there S is at most the number of members.
         seed: seed of the draws; None takes the global random state.
         batch_size: rows run at once; None: 1,024.
 
@@ -209,6 +236,8 @@ def predict(
         >>> yu.predict(bnn, torch.randn(5, 3)).std.shape
         torch.Size([5, 1])
     """
+    if not isinstance(bnn, Bayesian):
+        raise TypeError(f"predict takes a network made by bayesianize, got {type(bnn).__name__}")
     if samples < 1:
         raise ValueError(f"samples must be at least 1, got {samples}")
     if batch_size is not None and batch_size < 1:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -39,6 +40,14 @@ def member_starts(
     return [torch.stack(column) for column in zip(*rows, strict=True)]
 
 
+def _takes_nothing(reset: Callable[..., object]) -> bool:
+    try:
+        inspect.signature(reset).bind()
+    except TypeError:
+        return False
+    return True
+
+
 def _near(w: Tensor) -> Tensor:
     return w + _TRAINED_NOISE * w.square().mean().sqrt() * torch.randn_like(w)
 
@@ -46,14 +55,25 @@ def _near(w: Tensor) -> Tensor:
 @torch.no_grad()
 def _fresh(module: nn.Module, weights: Sequence[Weight], own: Sequence[Tensor]) -> list[Tensor]:
     # the copy's Weight records must point into the copy, so both go through one deepcopy
-    other, others = copy.deepcopy((module, list(weights)))
+    memo = {id(value): value.detach().clone() for value in _computed(module)}
+    other, others = copy.deepcopy((module, list(weights)), memo)
     for weight in others:
         weight.parameter.fill_(torch.nan)  # to see which tensors a reset reaches
     for part in reversed(list(other.modules())):  # parents last: they may reset what their children hold
         reset = getattr(part, "reset_parameters", None) or getattr(part, "_reset_parameters", None)
-        if callable(reset):
+        if callable(reset) and _takes_nothing(reset):
             reset()
     return [
         torch.normal(w.mean().expand_as(w), w.std(correction=0)) if fresh.parameter.isnan().any() else fresh.parameter
         for w, fresh in zip(own, others, strict=True)
+    ]
+
+
+def _computed(module: nn.Module) -> list[Tensor]:
+    # tensors that a hook left on its module, as pruning does: they have a graph behind them, and deepcopy refuses them
+    return [
+        value
+        for part in module.modules()
+        for value in vars(part).values()
+        if isinstance(value, Tensor) and not value.is_leaf
     ]

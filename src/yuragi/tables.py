@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import lzma
 import os
+import warnings
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -24,7 +28,16 @@ from yuragi.priors import FanIn
 from yuragi.training import Epoch, History, fit
 
 HIDDEN = (100, 100)
+_LARGEST = 1e100  # whose square is a float64 still
 MEMBERS = 20
+_NO_CSV = (
+    pd.errors.ParserError,
+    pd.errors.EmptyDataError,
+    EOFError,
+    gzip.BadGzipFile,
+    zipfile.BadZipFile,
+    lzma.LZMAError,
+)
 
 
 class TableError(ValueError):
@@ -58,13 +71,12 @@ class Columns:
         features = tuple(str(name) for name in frame.columns if name != target)
         if not features:
             raise TableError(f"the table has no column besides the target '{target}': nothing to predict from")
-        if len(y) < 2 or float(y.std()) == 0:
+        if _constant(y):
             raise TableError(
                 f"the target '{target}' is constant ({y[0]:g} in all {len(y)} rows): there is nothing to learn"
             )
         x = _numbers(frame, features)
-        scale = x.std(0)
-        scale[scale == 0] = 1
+        scale = np.where(_constant(x), 1.0, x.std(0))
         return cls(features, tuple(x.mean(0).tolist()), tuple(scale.tolist()), target, float(y.mean()), float(y.std()))
 
     def x(self, frame: pd.DataFrame) -> Tensor:
@@ -121,7 +133,7 @@ class TableModel:
             seed: of the draws.
 
         Raises:
-            TableError: a column is missing or cannot be used.
+            TableError: a column is missing, cannot be used, or has the name of one that would be added.
         """
         prediction = self.predict(frame, samples, seed)
         lower, upper = prediction.interval(level)
@@ -134,6 +146,9 @@ class TableModel:
             "upper": upper,
         }
         added = {f"{self.columns.target}_{name}": part[:, 0].numpy() for name, part in parts.items()}
+        taken = [name for name in added if name in frame.columns]
+        if taken:
+            raise TableError(f"the table has a column '{taken[0]}' already, where the prediction would go: rename it")
         return frame.assign(**added)
 
     def evaluate(self, frame: pd.DataFrame, samples: int = 100, seed: int = 0) -> dict[str, float]:
@@ -217,12 +232,22 @@ def read_csv(path: str | os.PathLike[str]) -> pd.DataFrame:
 
     Raises:
         FileNotFoundError: there is no such file.
-        TableError: it is not a CSV file, or has no rows.
+        TableError: it is not a CSV file, a row is longer than the header, a name stands twice in it, or there are no rows.
     """
     try:
-        frame = pd.read_csv(path)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame = pd.read_csv(path, index_col=False)  # else a row with one field more would shift the columns
+            header = pd.read_csv(path, header=None, nrows=1, dtype=str)
+    except pd.errors.ParserWarning as warning:
+        raise TableError(f"{path} has rows with more fields than its header") from warning
+    except (*_NO_CSV, UnicodeDecodeError) as error:
         raise TableError(f"{path} is not a CSV file with a header: {str(error).strip()}") from error
+    names = header.iloc[0].dropna()
+    if names.duplicated().any():  # pandas would rename the second one
+        raise TableError(
+            f"{path}: column '{names[names.duplicated()].iloc[0]}' appears more than once: rename one of them"
+        )
     if frame.empty:
         raise TableError(f"{path} has no rows")
     return frame
@@ -231,6 +256,12 @@ def read_csv(path: str | os.PathLike[str]) -> pd.DataFrame:
 def write_csv(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     """Write a table as CSV, whole or not at all."""
     files.write_atomically(Path(path), frame.to_csv(index=False).encode())
+
+
+def _constant(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    # not std == 0: that of a thousand times 0.1 is 1e-17
+    constant: np.ndarray[Any, Any] = np.ptp(values, 0) <= 1e-12 * np.abs(values).max(0)
+    return constant
 
 
 def _network(features: int, hidden: Sequence[int]) -> nn.Sequential:
@@ -255,7 +286,10 @@ def _numbers(frame: pd.DataFrame, names: Sequence[str]) -> np.ndarray[Any, Any]:
             numbers = pd.to_numeric(column, errors="coerce")
             example = column[numbers.isna()].iloc[0] if numbers.isna().any() else column.iloc[0]
             raise TableError(f"column '{name}' is not numeric (it holds {example!r}): encode it as numbers, or drop it")
-        bad = ~np.isfinite(column.to_numpy(dtype=float))
+        values = column.to_numpy(dtype=float)
+        if (np.abs(values[np.isfinite(values)]) > _LARGEST).any():
+            raise TableError(f"column '{name}' has values beyond {_LARGEST:g} in size: give it in another unit")
+        bad = ~np.isfinite(values)
         if bad.any():
             raise TableError(
                 f"column '{name}' has {int(bad.sum())} missing or infinite values, the first in row {int(bad.argmax()) + 1}: "

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from yuragi.bayesian import Bayesian
-from yuragi.data import Batches, batches, check_rows, to_tensors
+from yuragi.bayesian import Bayesian, Penalty
+from yuragi.data import Batches, batches, check_rows, take_rows, to_tensors
 from yuragi.posteriors import Anchored
 from yuragi.prediction import predict
 
@@ -47,7 +47,7 @@ class History:
     """What happened in a fit, epoch by epoch.
 
     Attributes:
-        loss: negative ELBO per datum, nats.
+        loss: negative ELBO per datum, nats, with the penalty where there is one.
         log_likelihood: mean log p(y∣x,w), nats per datum.
         kl: KL(q‖p), nats.
         validation: (epoch, mean held-out log-likelihood of the predictive mixture, nats per datum).
@@ -96,6 +96,7 @@ def fit(
     optimizer: Callable[[list[dict[str, Any]]], torch.optim.Optimizer] | None = None,
     parameter_groups: Iterable[dict[str, Any]] = (),
     callbacks: Sequence[Callable[[Epoch], bool | None]] = (),
+    penalty: Penalty | None = None,
     seed: int | None = None,
 ) -> History:
     """Train by maximising the ELBO on minibatches; the data are never rescaled.
@@ -114,6 +115,8 @@ def fit(
         optimizer: makes the optimiser from parameter groups, in place of Adam.
         parameter_groups: groups with options of their own, as for `torch.optim`; other parameters form a default group.
         callbacks: called with an `Epoch` after each; a true return value stops the fit.
+        penalty: a scalar added to the loss of every batch, from the outputs [K, B, *out] and targets of the same pass, as
+            those of `yuragi.penalties`.
         seed: of batches, noise and dropout; the global random state is used when None, and left alone otherwise.
 
     Returns:
@@ -151,8 +154,7 @@ def fit(
         epochs = max(20, -(-DEFAULT_STEPS // source.steps))
     lr = DEFAULT_LR if lr is None else lr
     if validation is not None:
-        validation = tuple(to_tensors(part, like.device, like.dtype) for part in validation)
-        check_rows(*validation)
+        validation = _checked_validation(bnn, validation)
     groups = _groups(bnn, list(parameter_groups), lr)
     make = optimizer or (lambda groups: torch.optim.Adam(groups, lr=lr, fused=like.device.type in ("cpu", "cuda")))
     history = History(
@@ -165,7 +167,8 @@ def fit(
         try:
             bnn.train()
             _initialise_likelihood(bnn, source)
-            run = _Run(bnn, source, make(groups), schedule, kl_weight, generator, epochs, history)
+            optimiser = _made(make, groups)
+            run = _Run(bnn, source, optimiser, schedule, kl_weight, generator, epochs, history, penalty)
             run.train(validation, patience, callbacks)
         finally:
             for module, training in modes:
@@ -195,9 +198,11 @@ class _Run:
         generator: torch.Generator | None,
         epochs: int,
         history: History,
+        penalty: Penalty | None,
     ) -> None:
         self.bnn, self.source, self.optimizer, self.history = bnn, source, optimizer, history
         self.schedule, self.kl_weight, self.generator, self.epochs = schedule, kl_weight, generator, epochs
+        self.penalty = penalty
         self.rates = [group["lr"] for group in optimizer.param_groups]
         self.best = -math.inf
         self.best_state: dict[str, Tensor] | None = None
@@ -246,6 +251,7 @@ class _Run:
                 index=batch.index,
                 sample_weight=batch.weight,
                 generator=self.generator,
+                penalty=self.penalty,
             )
             self.optimizer.zero_grad(set_to_none=True)
             parts.loss.backward()
@@ -280,6 +286,28 @@ def _check_arguments(epochs: int | None, lr: float | None, patience: int, kl_wei
         raise ValueError(f"kl_weight must be finite and not negative, got {kl_weight}")
 
 
+def _made(
+    make: Callable[[list[dict[str, Any]]], torch.optim.Optimizer], groups: list[dict[str, Any]]
+) -> torch.optim.Optimizer:
+    optimizer = make(groups)
+    if isinstance(optimizer, torch.optim.LBFGS):
+        raise ValueError(
+            "LBFGS evaluates the loss several times a step, and here each time has other noise: use Adam or SGD"
+        )
+    return optimizer
+
+
+def _checked_validation(bnn: Bayesian, validation: Any) -> tuple[Any, Tensor]:
+    if not isinstance(validation, (tuple, list)) or len(validation) != 2:
+        raise TypeError(f"validation must be a pair (x, y), got {type(validation).__name__}")
+    like = bnn.reference_tensor
+    x, y = (to_tensors(part, like.device, like.dtype) for part in validation)
+    check_rows(x, y, " of the validation data")
+    first = slice(0, 2)
+    predict(bnn, take_rows(x, first), samples=1).log_prob(y[first])  # refuses targets of another shape now, not later
+    return x, y
+
+
 def _groups(bnn: Bayesian, given: list[dict[str, Any]], lr: float) -> list[dict[str, Any]]:
     given = [{**group, "params": list(group["params"])} for group in given]
     taken = {id(parameter) for group in given for parameter in group["params"]}
@@ -297,11 +325,15 @@ def _groups(bnn: Bayesian, given: list[dict[str, Any]], lr: float) -> list[dict[
 
 
 def _initialise_likelihood(bnn: Bayesian, source: Batches) -> None:
+    # all targets where they are in memory; else those of as many batches as it takes until not all are equal
+    seen: list[Tensor] = []
     for batch in source:
-        y = getattr(source, "y", batch.y)  # all of them where they are in memory
-        bnn.likelihood.check_targets(y)
-        bnn.likelihood.initialise(y)
-        return
+        seen.append(getattr(source, "y", batch.y))
+        y = torch.cat(seen)
+        if hasattr(source, "y") or len(seen) == source.steps or bool((y != y[:1]).any()):
+            bnn.likelihood.check_targets(y)
+            bnn.likelihood.initialise(y)
+            return
 
 
 def _still_falling(loss: list[float]) -> bool:

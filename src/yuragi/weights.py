@@ -16,6 +16,8 @@ Role = Literal["weight", "bias", "gain", "embedding"]
 Where = str | type[nn.Module] | Callable[[str, nn.Module], bool] | Sequence["Where"] | None
 """A glob pattern on parameter names, a module type, a predicate of (parameter name, owning module), or several of them."""
 
+_TEMPLATE = "is_yuragi_template"
+
 _NORMS = (
     nn.modules.batchnorm._NormBase,  # BatchNorm, InstanceNorm
     nn.LayerNorm,
@@ -88,7 +90,7 @@ def select_weights(module: nn.Module, where: Where = None) -> tuple[list[Weight]
         if id(parameter) in seen:
             continue
         seen.add(id(parameter))
-        reason = _reason_left_out(parameter, chosen[id(parameter)])
+        reason = _reason_left_out(parameter, owner, chosen[id(parameter)])
         if reason:
             left_out.append(LeftOut(name, owner, parameter.shape, reason))
         else:
@@ -133,6 +135,27 @@ def in_order(groups: Sequence[Sequence[int]], items: Sequence[Sequence[T]]) -> l
     return [placed[i] for i in range(len(placed))]
 
 
+def parameter_names(module: nn.Module) -> list[list[str]]:
+    """All names of each parameter: one list a parameter, of several names where it is tied, in the module's order."""
+    names: dict[int, list[str]] = {}
+    for name, _, _, parameter in _walk(module):
+        names.setdefault(id(parameter), []).append(name)
+    return list(names.values())
+
+
+def as_template(parameter: nn.Parameter) -> None:
+    """Freeze a parameter of a network whose members hold the weights: they are what trains."""
+    parameter.requires_grad_(False)
+    setattr(parameter, _TEMPLATE, True)
+
+
+def as_new(parameter: nn.Parameter) -> None:
+    """Undo `as_template`, for a network whose weights are to be overwritten."""
+    parameter.requires_grad_(True)
+    if hasattr(parameter, _TEMPLATE):
+        delattr(parameter, _TEMPLATE)
+
+
 def _walk(module: nn.Module) -> list[tuple[str, nn.Module, str, nn.Parameter]]:
     return [
         (f"{prefix}.{attribute}" if prefix else attribute, owner, attribute, parameter)
@@ -155,11 +178,15 @@ def _matches(where: Where, name: str, owner: nn.Module) -> bool:
     return any(_matches(one, name, owner) for one in where)
 
 
-def _reason_left_out(parameter: nn.Parameter, chosen: bool) -> str:
+def _reason_left_out(parameter: nn.Parameter, owner: nn.Module, chosen: bool) -> str:
+    if isinstance(owner, torch.jit.ScriptModule):
+        return "in a scripted module, which runs outside Python"
     if not parameter.is_floating_point():
         return f"dtype {parameter.dtype} is not real floating point"
     if parameter.numel() == 0:
         return "empty"
+    if getattr(parameter, _TEMPLATE, False):
+        return "the template of another Bayesian network: build the network anew"
     if not parameter.requires_grad:
         return "frozen (requires_grad is False)"
     return "" if chosen else "not matched by `where`"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -162,3 +164,31 @@ def test_large_and_small_spreads_neither_overflow_nor_vanish() -> None:
         assert scales is not None
         torch.testing.assert_close(scales[0], torch.full((1, 1, 2), scale), rtol=1e-4, atol=0)
         assert torch.isfinite(bnn.kl())
+
+
+def linear_members(**options: Any) -> Tensor:
+    """Whitened members under the posterior of the data as they are: [200, weights]."""
+    x, y = regression_problem()
+    bnn = yu.bayesianize(
+        nn.Linear(FEATURES, 1),
+        likelihood=yu.Gaussian(NOISE),
+        prior=yu.priors.Normal(scale=20.0),  # so wide that the data alone decide
+        posterior=yu.posteriors.Anchored(seed=1),
+        members=200,
+        seed=1,
+    )
+    with torch.no_grad():  # the anchors are far away
+        for parameter in bnn.q().means:
+            parameter.zero_()
+    yu.fit(bnn, (x, y), epochs=2500, batch_size=ROWS, lr=0.02, seed=0, **options)
+    mean, precision = exact_posterior(x, y, NOISE, scale=20.0)
+    found = torch.cat([part.detach().flatten(1) for part in bnn.q().mean], 1).double()
+    white: Tensor = (found - mean) @ torch.linalg.cholesky(precision)
+    return white
+
+
+def test_anchored_members_follow_sample_weights_and_temperature() -> None:
+    # counting every datum four times divides the posterior variance by four; a kl_weight of four multiplies it by four
+    for options, variance in (({"sample_weight": torch.full((ROWS,), 4.0)}, 0.25), ({"kl_weight": 4.0}, 4.0)):
+        white = linear_members(**options)
+        assert (white.var(0) / variance - 1).abs().max() < 3.5 * (2 / 200) ** 0.5, options

@@ -290,8 +290,8 @@ def test_anchors_take_priors_per_layer() -> None:
     bnn = yu.bayesianize(net, prior=prior, posterior=yu.posteriors.Anchored(), members=8, likelihood=yu.Gaussian(0.1))
     assert abs(float(bnn.q().mean[0].detach().std()) - 3.0) < 0.15
     with torch.no_grad():
-        bnn.means["0/weight"].add_(1.0)
-        bnn.means["1/bias"].add_(1.0)
+        bnn.means.get_parameter("0/weight").add_(1.0)
+        bnn.means.get_parameter("1/bias").add_(1.0)
     assert float(bnn.kl().detach()) == pytest.approx(1200 / (2 * 9) + 1 / (2 * 0.25), rel=1e-4)
 
 

@@ -24,6 +24,9 @@ class Anchored(Posterior):
     Args:
         seed: seed of the target noise z; None draws one when the network is made Bayesian.
 
+    Raises:
+        ValueError: the seed is negative or too large.
+
     Example:
         >>> Anchored(seed=3)
         Anchored()
@@ -34,6 +37,8 @@ class Anchored(Posterior):
 
     def __init__(self, seed: int | None = None) -> None:
         super().__init__()
+        if seed is not None and not 0 <= seed < 2**63:
+            raise ValueError(f"seed must be at least 0 and below 2**63, got {seed}")
         self.register_buffer("seed", torch.tensor(-1 if seed is None else seed))
 
     def setup(self, weights: Sequence[Weight], prior: Prior, members: int) -> None:

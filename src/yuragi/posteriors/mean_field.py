@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from yuragi.flat import joined, pieces, split_like
+from yuragi.flat import in_transform, joined, pieces, split_like
 from yuragi.posteriors.posterior import Distribution, Posterior, inverse_softplus, positive_scale
 from yuragi.priors import Prior
 from yuragi.weights import Weight
@@ -66,6 +66,8 @@ class MeanFieldDistribution(Distribution):
     def noise(self, generator: torch.Generator | None = None) -> Sequence[Tensor]:
         """σ·ε for each weight and member, in the shapes of `means`."""
         unit = torch.empty_like(self.sigma, requires_grad=False).normal_(generator=generator)
+        if in_transform():
+            return pieces(self.sigma * unit, self.means)
         drawn: tuple[Tensor, ...] = _Noise.apply(self.sigma, unit, self.means)  # type: ignore[no-untyped-call]
         return drawn
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from yuragi.flat import joined, pieces
+from yuragi.flat import in_transform, joined, pieces
 from yuragi.priors.prior import LocationScale, positive
 from yuragi.weights import Weight
 
@@ -67,6 +67,9 @@ class Normal(LocationScale):
             centred = joined(means, len(sigma), sigma.dtype) - self.along(self.loc, sigma)
             self.learn_scale(torch.addcmul(centred.square(), sigma, sigma), power=2)
         loc, scale = self.along(self.loc, sigma), self.along(self.scale, sigma)
+        if in_transform():
+            terms = _kl_terms(joined(means, len(sigma), sigma.dtype) - loc, sigma, scale)
+            return terms.sum(1) if counts is None else terms @ counts
         kl: Tensor = _NormalKL.apply(sigma, loc, scale, counts, *means)  # type: ignore[no-untyped-call]
         return kl
 
@@ -179,6 +182,10 @@ class Pretrained(Normal):
         return {"scale": self.prior_scale, "delta": self.delta, "floor": self.floor}
 
 
+def _kl_terms(centred: Tensor, sigma: Tensor, scale: Tensor) -> Tensor:
+    return torch.addcmul(centred.square(), sigma, sigma) * (0.5 / scale.square()) - (sigma / scale).log() - 0.5
+
+
 class _NormalKL(torch.autograd.Function):
     """The KL of all weights at once, [K], and its gradient in closed form.
 
@@ -189,8 +196,7 @@ class _NormalKL(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, sigma: Tensor, loc: Tensor, scale: Tensor, counts: Tensor | None, *means: Tensor) -> Tensor:
         ctx.save_for_backward(sigma, loc, scale, counts, *means)
-        squares = joined(means, len(sigma), sigma.dtype).sub_(loc).square_().addcmul_(sigma, sigma)
-        terms = squares.mul_(0.5 / scale.square()).sub_((sigma / scale).log_()).sub_(0.5)
+        terms = _kl_terms(joined(means, len(sigma), sigma.dtype).sub_(loc), sigma, scale)
         return terms.sum(1) if counts is None else terms @ counts
 
     @staticmethod

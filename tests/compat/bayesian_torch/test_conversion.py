@@ -219,11 +219,74 @@ def test_a_converted_part_of_a_network() -> None:
         ({"moped_enable": True}, "lacks moped_delta"),
         ({"moped_enable": True, "moped_delta": 0.0}, "moped_delta must be positive"),
         ({"prior_sigma": -1.0}, "prior scale must be positive"),
+        ({"prior_mu": float("nan")}, "prior_mu must be a finite number, got nan"),
+        ({"posterior_rho_init": "-3"}, "posterior_rho_init must be a finite number, got '-3'"),
+        ({"prior_variance": 1.0}, "unknown keys: prior_variance; known are prior_mu, .*moped_delta"),
     ],
 )
-def test_bad_parameters_are_named(changes: dict[str, Any], message: str) -> None:
+def test_bad_parameters_are_named_and_nothing_changes(changes: dict[str, Any], message: str) -> None:
+    net = Net()
+    before = copy.deepcopy(net.state_dict())
     with pytest.raises(ValueError, match=message):
-        converted(Net(), **changes)
+        converted(net, **changes)
+    assert net.state_dict().keys() == before.keys()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
+    x = torch.randn(3, 1)
+    assert torch.equal(net(x), net(x))
+
+
+def test_moped_delta_without_moped_is_known() -> None:
+    converted(Net(), moped_delta=0.2)
+
+
+def test_networks_that_cannot_be_converted_are_named() -> None:
+    with pytest.raises(ValueError, match="has no parameters"):
+        converted(nn.ReLU())
+    with pytest.raises(ValueError, match="lazy module"):
+        converted(nn.Sequential(nn.LazyLinear(3)))
+    with pytest.raises(ValueError, match=r"no parameter of Net becomes Bayesian .* fc1\.weight"):
+        dnn_to_bnn(Net(), PARAMETERS, where=nn.Conv2d)
+    with pytest.raises(TypeError, match="list"):
+        converted([nn.Linear(1, 1)])  # type: ignore[arg-type]
+
+
+def test_where_leaves_the_rest_deterministic() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3))
+    dnn_to_bnn(net, PARAMETERS, where=nn.Linear)
+    assert net.get_parameter("posterior_rho").shape == (1, 9)
+    assert torch.equal(net.get_parameter("1.weight"), torch.ones(3))
+
+
+@pytest.mark.parametrize("kind", ["Flipout", "Reparameterization"])
+@pytest.mark.parametrize(
+    ("net", "shape"),
+    [
+        (nn.Linear(3, 2), (4, 3)),
+        (nn.Conv1d(2, 3, 3), (4, 2, 5)),
+        (nn.Conv2d(2, 3, 3, padding=1, padding_mode="circular"), (4, 2, 5, 5)),
+        (nn.ConvTranspose2d(2, 3, 3, stride=2, output_padding=1), (4, 2, 3, 3)),
+        (nn.ConvTranspose3d(2, 3, 2), (4, 2, 2, 2, 2)),
+        (nn.LSTM(3, 2, num_layers=2, bidirectional=True, bias=False), (5, 4, 3)),
+        (nn.GRU(3, 2), (5, 4, 3)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_network_with_almost_no_spread_is_the_network(kind: str, net: nn.Module, shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(shape)
+    expected = net(x)
+    other = converted(copy.deepcopy(net), type=kind, moped_enable=True, moped_delta=1e-7)(x)
+    for ours, plain in zip(*(out if isinstance(out, tuple) else (out,) for out in (other, expected)), strict=True):
+        if isinstance(plain, Tensor):
+            torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-5)
+
+
+def test_tied_modules_stay_tied() -> None:
+    first = nn.Linear(3, 3)
+    net = converted(nn.Sequential(first, nn.ReLU(), first))
+    assert net[0] is net[2]  # type: ignore[index]
+    assert net.get_parameter("posterior_rho").shape == (1, 12)
 
 
 def test_misuse_is_named() -> None:
@@ -239,3 +302,44 @@ def test_misuse_is_named() -> None:
     with pytest.raises(RuntimeError, match=r"deepcopy"):
         copy.copy(model)(torch.zeros(1, 1))
     assert math.isfinite(float(get_kl_loss(model).detach()))
+
+
+class Interrupted(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.interrupt = nn.Linear(2, 2), True
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.interrupt:
+            raise KeyboardInterrupt
+        return self.layer(x)  # type: ignore[no-any-return]
+
+
+def test_an_interrupted_pass_leaves_no_noise_behind_after_the_next() -> None:
+    net = Interrupted()
+    net.interrupt = False
+    model = converted(net)
+    model(torch.ones(1, 2))
+    net.interrupt = True
+    with pytest.raises(KeyboardInterrupt):
+        model(torch.ones(1, 2))
+    net.interrupt = False
+    model(torch.ones(1, 2))
+    x = torch.ones(1, 2)
+    assert torch.equal(net.layer(x), net.layer(x))
+
+
+def test_a_pass_that_differs_from_the_first_runs() -> None:
+    class Branches(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(3, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            h: Tensor = self.layer(x)
+            return h if self.training else h @ self.layer.weight
+
+    model = converted(Branches())
+    model(torch.randn(4, 3))
+    model.eval()
+    assert model(torch.randn(4, 3)).shape == (4, 3)
