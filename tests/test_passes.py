@@ -66,9 +66,9 @@ def test_each_member_keeps_its_own_buffers(in_place: bool, recurrent: bool, esti
 @pytest.mark.parametrize("in_place", [True, False])
 def test_a_frozen_part_and_a_bayesian_one_keep_their_buffers(in_place: bool, strategy: Strategy) -> None:
     torch.manual_seed(0)
-    net = nn.Sequential(Averaged(in_place, False).requires_grad_(False), Averaged(in_place, False))
-    frozen, head = net[0].layer, nn.Linear(2, 2)
-    net[1].layer = head
+    backbone, head = Averaged(in_place, False).requires_grad_(False), Averaged(in_place, False)
+    head.layer = nn.Linear(2, 2)
+    net = nn.Sequential(backbone, head)
     bnn = yu.bayesianize(net, members=3, posterior=yu.posteriors.MeanField(1e-7), estimator="shared")
     bnn._passes = strategy
     own = {id(buffer) for buffer in net.buffers()}
@@ -77,7 +77,7 @@ def test_a_frozen_part_and_a_bayesian_one_keep_their_buffers(in_place: bool, str
     for number in range(1, 4):
         x = torch.randn(5, 3)
         bnn(x)
-        hidden = frozen(x)
+        hidden = backbone.layer(x)
         out = torch.einsum("bi,koi->kbo", hidden, weight) + bias[:, None]
         for name, values in (("0", hidden.mean(0)), ("1", out.mean(1))):
             expected[name] = 0.5 * expected[name] + 0.5 * values.detach()
