@@ -33,7 +33,9 @@ class ReceiptReader(nn.Module):
         super().__init__()
         self.symbol = nn.Embedding(FIRST_ITEM + ITEMS, width)
         self.position = nn.Embedding(LONGEST, width)
-        layer = nn.TransformerEncoderLayer(width, nhead=4, dim_feedforward=64, dropout=0, batch_first=True, norm_first=True)
+        layer = nn.TransformerEncoderLayer(
+            width, nhead=4, dim_feedforward=64, dropout=0, batch_first=True, norm_first=True
+        )
         self.encoder = nn.TransformerEncoder(layer, num_layers=2, enable_nested_tensor=False)
         self.head = nn.Linear(width, 1)
 
