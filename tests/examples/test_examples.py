@@ -56,7 +56,8 @@ def test_moped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_transformer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = run("transformer.py", tmp_path, capsys)
     (line,) = (line for line in output.splitlines() if "weights are Bayesian" in line)
-    bayesian, total, tensors, all_tensors = map(int, re.findall(r"\d+", line))
+    numbers = [int(number.replace(",", "")) for number in re.findall(r"\d[\d,]*", line)]
+    bayesian, total, tensors, all_tensors = numbers[:4]
     assert bayesian == total
     assert tensors == all_tensors
     assert output.row("16 symbols")[0] > 2 * output.row("5 symbols")[0]

@@ -180,7 +180,7 @@ def linear_members(**options: Any) -> Tensor:
     with torch.no_grad():  # the anchors are far away
         for parameter in bnn.q().means:
             parameter.zero_()
-    yu.fit(bnn, (x, y), epochs=2500, batch_size=ROWS, lr=0.02, seed=0, **options)
+    yu.fit(bnn, (x, y), epochs=1000, batch_size=ROWS, lr=0.03, seed=0, **options)
     mean, precision = exact_posterior(x, y, NOISE, scale=20.0)
     found = torch.cat([part.detach().flatten(1) for part in bnn.q().mean], 1).double()
     white: Tensor = (found - mean) @ torch.linalg.cholesky(precision)
