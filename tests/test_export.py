@@ -250,6 +250,18 @@ def test_onnx(name: str, tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["net.onnx"]
 
 
+def test_onnx_without_an_example_of_the_input(tmp_path: Path) -> None:
+    x = randn(7, 3)
+    bnn = yu.bayesianize(mlp(), likelihood=yu.Gaussian(noise=0.1), seed=0)
+    with pytest.raises(ValueError, match="has not run yet, so the shape of its input is not known: give x"):
+        yu.export_onnx(bnn, tmp_path / "net.onnx", draws=8)
+    expected = yu.predict(bnn, x, samples=8, seed=0)
+    yu.export_onnx(bnn, tmp_path / "net.onnx", draws=8)
+    found = run(tmp_path / "net.onnx", x)
+    torch.testing.assert_close(found["mean"], expected.mean, rtol=1e-4, atol=1e-4)  # type: ignore[union-attr]
+    torch.testing.assert_close(found["std"], expected.std, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_onnx_for_every_network(name: str, tmp_path: Path) -> None:

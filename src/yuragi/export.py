@@ -131,7 +131,7 @@ def as_module(bnn: Bayesian, draws: int = 32, seed: int | None = 0) -> nn.Module
     return Predictive(bnn, draws, seed, at_once=1)
 
 
-def as_program(bnn: Bayesian, x: Any, draws: int = 32, seed: int | None = 0) -> ExportedProgram:
+def as_program(bnn: Bayesian, x: Any = None, draws: int = 32, seed: int | None = 0) -> ExportedProgram:
     """The predictive distribution as a `torch.export` program with any number of rows.
 
     All draws run in one batched graph, as large as the network's own, where the network can be vectorised: small networks
@@ -141,7 +141,8 @@ def as_program(bnn: Bayesian, x: Any, draws: int = 32, seed: int | None = 0) -> 
 
     Args:
         bnn: the Bayesian network, quantised or not; its likelihood Gaussian or Categorical.
-        x: an input as for `yuragi.predict`, for its shapes and dtypes; the first axis may have any length afterwards.
+        x: an input as for `yuragi.predict`, for its shapes and dtypes; the first axis may have any length afterwards. None:
+            zeros shaped as what the network has been trained on or has predicted.
         draws: S, the number of draws; with `posteriors.Anchored` at most the number of members.
         seed: seed of the draws.
 
@@ -151,7 +152,7 @@ def as_program(bnn: Bayesian, x: Any, draws: int = 32, seed: int | None = 0) -> 
     Raises:
         TypeError: not a Bayesian network, a likelihood that is neither Gaussian nor Categorical, or an input that is not
             made of tensors.
-        ValueError: no draws, or an `x` that `predict` would refuse.
+        ValueError: no draws, an `x` that `predict` would refuse, or None where the network has not run yet.
         RuntimeError: `torch.export` cannot trace the network, or only for a fixed number of rows.
 
     Example:
@@ -182,7 +183,9 @@ def as_program(bnn: Bayesian, x: Any, draws: int = 32, seed: int | None = 0) -> 
     return program
 
 
-def export_onnx(bnn: Bayesian, path: str | os.PathLike[str], x: Any, draws: int = 32, seed: int | None = 0) -> None:
+def export_onnx(
+    bnn: Bayesian, path: str | os.PathLike[str], x: Any = None, draws: int = 32, seed: int | None = 0
+) -> None:
     """Write the predictive distribution as one ONNX graph with the draws in it, for any number of rows.
 
     Inputs bear the names of the parameters of the network's `forward`. Outputs are "mean", "std", "epistemic" and
@@ -194,7 +197,8 @@ def export_onnx(bnn: Bayesian, path: str | os.PathLike[str], x: Any, draws: int 
         bnn: the Bayesian network, quantised or not; its likelihood Gaussian or Categorical.
         path: the file, by custom `*.onnx`; written whole or not at all. Constants of two gigabytes and more, which ONNX
             cannot hold in one file, go to `path` with ".data" appended.
-        x: an input as for `yuragi.predict`, for its shapes and dtypes; the first axis may have any length afterwards.
+        x: an input as for `yuragi.predict`, for its shapes and dtypes; the first axis may have any length afterwards. None:
+            zeros shaped as what the network has been trained on or has predicted.
         draws: S, the number of draws; with `posteriors.Anchored` at most the number of members.
         seed: seed of the draws.
 
@@ -202,7 +206,7 @@ def export_onnx(bnn: Bayesian, path: str | os.PathLike[str], x: Any, draws: int 
         ImportError: a package is missing.
         TypeError: not a Bayesian network, a likelihood that is neither Gaussian nor Categorical, or an input that is not
             made of tensors.
-        ValueError: no draws, or an `x` that `predict` would refuse.
+        ValueError: no draws, an `x` that `predict` would refuse, or None where the network has not run yet.
         RuntimeError: the network cannot be traced for any number of rows, or has an operation that ONNX lacks.
         OSError: the file cannot be written there.
     """
@@ -232,6 +236,12 @@ def export_onnx(bnn: Bayesian, path: str | os.PathLike[str], x: Any, draws: int 
 def _example(bnn: Bayesian, x: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """A few rows of `x` as the network's arguments."""
     like = bnn.reference_tensor
+    if x is None:
+        if bnn.seen is None:
+            raise ValueError(
+                "the network has not run yet, so the shape of its input is not known: give x, an example of it"
+            )
+        x = pytree.tree_map(lambda leaf: torch.zeros_like(leaf, device=like.device), _one_input(*bnn.seen))
     x = to_tensors(x, like.device, like.dtype)
     rows = count_rows(x)
     check_finite("x", x)
@@ -241,6 +251,11 @@ def _example(bnn: Bayesian, x: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
                 f"cannot export a network with an input that is {leaf!r}: only tensors; leave it out, or wrap the network"
             )
     return as_arguments(take_rows(x, torch.arange(_EXAMPLE_ROWS, device=like.device) % rows))
+
+
+def _one_input(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    # the reverse of `as_arguments`, as far as it can be: positional and keyword arguments together come from no input
+    return kwargs if kwargs else args
 
 
 def _traced(

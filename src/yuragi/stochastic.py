@@ -47,7 +47,10 @@ class StochasticNetwork(nn.Module):
 
     Attributes:
         explored: whether a pass has found out where a per-example estimator gives way to one draw.
+        seen: arguments of an early pass, (positional, by keyword), as meta tensors: shapes and dtypes alone; or None.
     """
+
+    seen: tuple[tuple[Any, ...], dict[str, Any]] | None
 
     def __init__(
         self,
@@ -70,6 +73,7 @@ class StochasticNetwork(nn.Module):
         self._shared: dict[int, str] = {}  # weights found to need one draw a pass, and why
         self._reached: set[int] = set()  # weights that some operation has used
         self.explored = False
+        self.seen = None
         self._overriding = 0  # at_mean and seeded contexts entered, in all threads
         # how members and draws run; what the network does may need a slower way than the first
         self._passes = self._draws = Strategy.VMAP
@@ -118,6 +122,8 @@ class StochasticNetwork(nn.Module):
     ) -> Any:
         """One stochastic pass of every member with weights from `q`; `finish` is applied to what each one returns."""
         result = self._tried(lambda: self._noised(q, generator), args, kwargs, generator, finish)
+        if not self.explored:
+            self._remember(args, kwargs)
         self.explored = True
         return result
 
@@ -217,6 +223,8 @@ class StochasticNetwork(nn.Module):
             args: the network's positional arguments.
             kwargs: and those by keyword.
         """
+        if self.seen is None:
+            self._remember(args, kwargs)
         drawn = iter(chunks())
         one = next(drawn)
         only = next(drawn, None) is None
@@ -306,6 +314,15 @@ class StochasticNetwork(nn.Module):
                 index, draw, buffers, self.estimator, _batch_of(args, kwargs), self._shared, self._reached
             )
         return Substitution(index, draw, buffers, self._reached)
+
+    def _remember(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        if torch.compiler.is_compiling():
+            return
+
+        def describe(leaf: Any) -> Any:
+            return torch.empty(leaf.shape, dtype=leaf.dtype, device="meta") if isinstance(leaf, Tensor) else leaf
+
+        self.seen = pytree.tree_map(describe, (tuple(args), dict(kwargs)))
 
     def _guarded(self, strategy: Strategy) -> list[Tensor]:
         return list(self.module.buffers()) if strategy is Strategy.REPLAY else []
