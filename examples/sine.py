@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
 
     # The data are those of the article that yuragi starts from: sin(x) itself, without noise.
-    random = np.random.RandomState(0)  # noqa: NPY002 - the article's generator, for its very points
+    random = np.random.RandomState(0)
     x = torch.tensor(np.concatenate([random.uniform(-4, -1, 100), random.uniform(1, 4, 100)])).float().reshape(-1, 1)
     y = x.sin()
 
