@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 import yuragi as yu
@@ -272,6 +273,10 @@ def test_a_weight_that_is_returned_as_it_is_is_drawn(members: int, estimator: Es
     means = bnn.means.get_parameter("log_scale") if members == 3 else bnn.module.log_scale
     assert isinstance(means, Tensor)
     torch.testing.assert_close(means.grad, torch.ones_like(means))
+    with torch.no_grad():
+        bnn.posterior.get_parameter("rho").fill_(0.5)
+        many = torch.stack([bnn(torch.randn(4, 3))["scale"] for _ in range(400)])
+    torch.testing.assert_close(many.std(0), F.softplus(torch.full_like(out, 0.5)), rtol=0.2, atol=0)
 
 
 def test_arguments_of_the_loss_are_checked() -> None:

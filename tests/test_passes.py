@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 import yuragi as yu
 from yuragi.estimators import Estimator
+from yuragi.passes import Strategy
 
 
 class Averaged(nn.Module):
@@ -54,9 +55,41 @@ def test_each_member_keeps_its_own_buffers(in_place: bool, recurrent: bool, esti
         out = torch.einsum("bi,koi->kbo", x, weight) + bias[:, None]
         expected = 0.5 * expected + 0.5 * out.mean(1).detach()
         torch.testing.assert_close(bnn.member_buffers.get_buffer("running"), expected, rtol=1e-4, atol=1e-5)
-        assert bnn.member_buffers.get_buffer("passes").tolist() == [number] * 3
+        # a count is the same for all, and so the network's own where that could be found out
+        count = (bnn.member_buffers if recurrent else bnn.module).get_buffer("passes")
+        assert count.unique().tolist() == [number]
         assert {id(buffer) for buffer in bnn.module.buffers()} == own
     assert not bnn.module.running.any()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("strategy", Strategy)
+@pytest.mark.parametrize("in_place", [True, False])
+def test_a_frozen_part_and_a_bayesian_one_keep_their_buffers(in_place: bool, strategy: Strategy) -> None:
+    torch.manual_seed(0)
+    backbone, head = Averaged(in_place, False).requires_grad_(False), Averaged(in_place, False)
+    head.layer = nn.Linear(2, 2)
+    net = nn.Sequential(backbone, head)
+    bnn = yu.bayesianize(net, members=3, posterior=yu.posteriors.MeanField(1e-7), estimator="shared")
+    bnn._passes = strategy
+    own = {id(buffer) for buffer in net.buffers()}
+    weight, bias = bnn.q().mean
+    expected = {"0": torch.zeros(2), "1": torch.zeros(3, 2)}
+    for number in range(1, 4):
+        x = torch.randn(5, 3)
+        bnn(x)
+        hidden = backbone.layer(x)
+        out = torch.einsum("bi,koi->kbo", hidden, weight) + bias[:, None]
+        for name, values in (("0", hidden.mean(0)), ("1", out.mean(1))):
+            expected[name] = 0.5 * expected[name] + 0.5 * values.detach()
+        for name, value in expected.items():
+            apart = strategy is Strategy.LOOP or name == "1"
+            running = bnn.member_buffers.get_buffer(f"{name}/running") if apart else net.get_buffer(f"{name}.running")
+            torch.testing.assert_close(running, value.expand_as(running), rtol=1e-4, atol=1e-5)
+            same = strategy is not Strategy.LOOP
+            count = net.get_buffer(f"{name}.passes") if same else bnn.member_buffers.get_buffer(f"{name}/passes")
+            assert count.unique().tolist() == [number]
+        assert {id(buffer) for buffer in net.buffers()} == own
+    assert bnn._passes is strategy
 
 
 @pytest.mark.parametrize("members", [1, 3])

@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import copy
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
-from yuragi import passes
 from yuragi.coverage import Coverage
-from yuragi.estimators import ESTIMATORS, Estimator, NeedsLoop, NeedsSharedDraw, PerExample, Substitution, WeightDraw
-from yuragi.flat import pieces
+from yuragi.estimators import ESTIMATORS, Estimator
 from yuragi.likelihoods import Gaussian, Likelihood
-from yuragi.posteriors import Anchored, Distribution, MeanField, Posterior
+from yuragi.posteriors import Anchored, MeanField, Posterior
 from yuragi.priors import FanIn, Prior
 from yuragi.starts import member_starts
+from yuragi.stochastic import StochasticNetwork
 from yuragi.weights import LeftOut, Weight, Where, as_template, select_weights
 
 Penalty = Callable[[Tensor, Tensor], Tensor]  # (outputs [K, B, *out], targets) -> scalar
-
-_thread = threading.local()
-
-
-def _as_returned(result: Any) -> Any:
-    return result
 
 
 class ELBO(NamedTuple):
@@ -45,7 +36,7 @@ class ELBO(NamedTuple):
     kl: Tensor
 
 
-class Bayesian(nn.Module):
+class Bayesian(StochasticNetwork):
     """A network whose weights have a posterior: made by `bayesianize`.
 
     `bnn(x)` is one stochastic pass, in training and in evaluation mode, and returns what `net(x)` would; with K > 1
@@ -73,32 +64,11 @@ class Bayesian(nn.Module):
         members: int,
         output: Callable[[Any], Tensor] | str | int | None,
     ) -> None:
-        super().__init__()
-        self.module = module
+        super().__init__(module, weights, left_out, posterior, estimator, members, output)
         self.prior = prior
-        self.posterior = posterior
         self.likelihood = likelihood
-        self.estimator = estimator
-        self.members = members
-        self.output = output
-        self.weights = weights
-        self.left_out = left_out
-        self._shared: dict[int, str] = {}  # weights found to need one draw a pass, and why
-        self._reached: set[int] = set()  # weights that some operation has used
-        self.explored = False
-        self._overriding = 0  # at_mean and seeded contexts entered, in all threads
-        # whether vmap can run the network: not for every operation, and in training not for running statistics
-        self._vectorised_passes = True
-        self._vectorised_draws = True
-        self.means = nn.Module()  # not a ParameterDict, whose methods have names that a parameter may have
-        self.member_buffers = nn.Module()
 
     # -- the distribution over weights
-
-    def q(self) -> Distribution:
-        """The posterior over weights at the current parameters; see `yuragi.posteriors`."""
-        result: Distribution = self.posterior(self._mean_parameters(), self.members)
-        return result
 
     def kl(self) -> Tensor:
         """KL(q‖p) in nats, summed over all weights, averaged over members; scalar.
@@ -131,179 +101,6 @@ class Bayesian(nn.Module):
         """
         reached = self._reached if self.explored else None
         return Coverage.of(self.module, self.weights, self.left_out, self.estimator, self._shared, reached)
-
-    # -- forward passes
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """One stochastic pass: the arguments are the network's own."""
-        if torch.compiler.is_compiling():
-            if self._overriding:
-                raise RuntimeError(
-                    "at_mean() and seeded() do not reach a compiled network: call the network itself there"
-                )
-            return self.run(self.q(), args, kwargs)
-        override = _overrides().get(id(self))
-        if override is _MEAN:
-            return self._run_at_mean(args, kwargs)
-        return self.run(self.q(), args, kwargs, override)
-
-    @contextmanager
-    def at_mean(self) -> Iterator[None]:
-        """In this context, and this thread, the network runs at its posterior means, without noise."""
-        with self._overridden(_MEAN):
-            yield
-
-    @contextmanager
-    def seeded(self, seed: int) -> Iterator[None]:
-        """In this context, and this thread, the noise of forward passes comes from a generator of its own."""
-        with self._overridden(self._generator(seed)):
-            yield
-
-    def run(
-        self,
-        q: Distribution,
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-        generator: torch.Generator | None = None,
-        finish: Callable[[Any], Any] = _as_returned,
-    ) -> Any:
-        """One stochastic pass of every member with weights from `q`; `finish` is applied to what each one returns."""
-        stacks, per_example = self._noised(q, generator)
-        first = not self.explored
-        before = self._buffer_values() if first or (self.members > 1 and self._vectorised_passes) else None
-        state = generator.get_state() if first and generator is not None else None
-        while True:
-            if state is not None and generator is not None:
-                generator.set_state(state)  # a pass that is run again must not depend on the attempt before
-            try:
-                result = self._attempt(stacks, args, kwargs, generator, per_example, finish)
-            except NeedsSharedDraw:
-                self._restore_buffers(before)
-                continue
-            except NeedsLoop:
-                self._restore_buffers(before)
-                self._vectorised_passes = False
-                continue
-            self.explored = True
-            return result
-
-    def run_draws(self, weights: Sequence[Tensor], member: Sequence[int], args: Sequence[Any], kwargs: Any) -> Any:
-        """The network with given weights: list of [S, *shape], draw s belonging to member `member[s]`; outputs [S, ...]."""
-        stacks: dict[str, Sequence[Tensor]] = {"means": weights}
-        if self.members > 1:
-            index = torch.as_tensor(member)
-            stacks["buffers"] = [buffer[index.to(buffer.device)] for buffer in self._stacked_buffers()]
-        # a large network gains nothing from vmap, and a vectorised convolution is slower than a loop
-        small = sum(weight.numel for weight in self.weights) <= 200_000 and not any(
-            len(weight.shape) > 2 for weight in self.weights
-        )
-        if self._vectorised_draws and small and len(weights[0]) > 1:
-            try:
-                return self._run_draws(stacks, args, kwargs, True)
-            except NeedsLoop:
-                self._vectorised_draws = False
-        return self._run_draws(stacks, args, kwargs, False)
-
-    def _run_draws(
-        self, stacks: dict[str, Sequence[Tensor]], args: Sequence[Any], kwargs: Any, vectorised: bool
-    ) -> Any:
-        def run(row: Mapping[str, Sequence[Tensor]]) -> Any:
-            with passes.keeping_buffers(self.module, None):
-                return self._run_member(row, args, kwargs, None, vectorised, False, self.select_output)
-
-        return passes.run_stacked(run, stacks, vectorised)
-
-    def explore(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        """Run once and forget the result, to find out where a per-example estimator gives way to one draw."""
-        before = self._buffer_values()
-        with torch.no_grad():
-            self.run(self.q(), args, kwargs)
-        self._restore_buffers(before)
-
-    def pass_mode(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Substitution:
-        """The mode under which the network, called with these arguments, makes one stochastic pass; one member only."""
-        stacks, per_example = self._noised(self.q(), None)
-        mode = self._mode(stacks, args, kwargs, None, per_example)
-        mode.can_run_again = False
-        return mode
-
-    def _noised(self, q: Distribution, generator: torch.Generator | None) -> tuple[dict[str, Sequence[Tensor]], bool]:
-        # what each member's draw is made of, and whether the estimator may act per example
-        stacks: dict[str, Sequence[Tensor]] = {"means": q.means}
-        per_example = self.estimator != "shared" and q.independent and not q.is_points
-        if per_example and self.estimator == "local":
-            assert q.sigma is not None
-            stacks["scales"] = pieces(q.sigma, q.means)
-        else:
-            noise = q.noise(generator)
-            if noise is not None:
-                stacks["deltas"] = noise
-        return stacks, per_example
-
-    def _run_at_mean(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        if self.members == 1:
-            return self.module(*args, **kwargs)
-        try:
-            return self._attempt({"means": self._mean_parameters()}, args, kwargs, None, False, _as_returned)
-        except NeedsLoop:
-            self._vectorised_passes = False
-            return self._run_at_mean(args, kwargs)
-
-    def _attempt(
-        self,
-        stacks: dict[str, Sequence[Tensor]],
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-        generator: torch.Generator | None,
-        per_example: bool,
-        finish: Callable[[Any], Any],
-    ) -> Any:
-        if self.members == 1:
-            return self._run_member(stacks, args, kwargs, generator, False, per_example, finish)
-        stacks = stacks | {"buffers": self._stacked_buffers()}
-        return passes.run_stacked(
-            lambda row: self._run_member(row, args, kwargs, generator, self._vectorised_passes, per_example, finish),
-            stacks,
-            self._vectorised_passes,
-        )
-
-    def _run_member(
-        self,
-        row: Mapping[str, Sequence[Tensor]],
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-        generator: torch.Generator | None,
-        stacked: bool,
-        per_example: bool,
-        finish: Callable[[Any], Any],
-    ) -> Any:
-        mode = self._mode(row, args, kwargs, generator, per_example)
-        if torch.compiler.is_compiling():
-            with mode:
-                return finish(mode.drawn(self.module(*args, **kwargs)))
-        rows = row.get("buffers")
-        keeping = nullcontext() if rows is None else passes.keeping_buffers(self.module, rows)
-        with keeping, passes.entered(mode, stacked):
-            return finish(mode.drawn(self.module(*args, **kwargs)))
-
-    def _mode(
-        self,
-        row: Mapping[str, Sequence[Tensor]],
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-        generator: torch.Generator | None,
-        per_example: bool,
-    ) -> Substitution:
-        draw = WeightDraw(row["means"], row.get("deltas"), row.get("scales"), generator)
-        index = {id(weight.parameter): i for i, weight in enumerate(self.weights)}
-        buffers = {}
-        if "buffers" in row:
-            buffers = {id(own): value for own, value in zip(self.module.buffers(), row["buffers"], strict=True)}
-        if per_example:
-            return PerExample(
-                index, draw, buffers, self.estimator, _batch_of(args, kwargs), self._shared, self._reached
-            )
-        return Substitution(index, draw, buffers, self._reached)
 
     # -- the objective
 
@@ -348,6 +145,8 @@ class Bayesian(nn.Module):
                 f"{self.members} members"
             )
         q = self.q()
+        # before the pass: the backward pass then takes it last, when what the network's own kept is free again
+        kl = q.kl(self.prior, generator)
         args, kwargs = as_arguments(x)
         output = self.run(q, args, kwargs, generator, self.select_output)
         if self.members == 1:
@@ -360,7 +159,6 @@ class Bayesian(nn.Module):
         if sample_weight is not None:
             log_prob = log_prob * sample_weight
         log_likelihood = log_prob.mean(-1)
-        kl = q.kl(self.prior, generator)
         loss = (kl_weight * kl / num_data - log_likelihood).mean()
         if penalty is not None:
             extra = penalty(output, y)
@@ -399,20 +197,6 @@ class Bayesian(nn.Module):
             penalty=penalty,
         ).loss
 
-    def select_output(self, result: Any) -> Tensor:
-        """The tensor in what the network returned that the likelihood speaks of."""
-        if callable(self.output):
-            result = self.output(result)
-        elif self.output is not None:
-            named = isinstance(self.output, str) and not isinstance(result, Mapping)
-            result = getattr(result, self.output) if named else result[self.output]  # type: ignore[arg-type]
-        if not isinstance(result, Tensor):
-            raise TypeError(
-                f"the network returned {type(result).__name__}, not a tensor: say which part is the prediction with "
-                "bayesianize(..., output=) (a key, an index or a function)"
-            )
-        return result
-
     def _log_prob(
         self,
         output: Tensor,
@@ -435,56 +219,6 @@ class Bayesian(nn.Module):
             share = torch.where(sample_weight > 0, sample_weight, 1.0).rsqrt().to(unit.dtype)
             unit = unit * share.reshape(-1, *[1] * (unit.dim() - 2))
         return self.likelihood.randomised_log_prob(output, y, unit)
-
-    # -- parts
-
-    @property
-    def weight_names(self) -> list[str]:
-        """Names of the Bayesian weights, as in `module.named_parameters()`."""
-        return [weight.name for weight in self.weights]
-
-    @property
-    def reference_tensor(self) -> Tensor:
-        """A Bayesian weight, for its device and dtype."""
-        return self.weights[0].parameter
-
-    def _mean_parameters(self) -> list[Tensor]:
-        # [*shape] for a single member, whose means are the network's own parameters, else [K, *shape]
-        if self.members == 1:
-            return [weight.parameter for weight in self.weights]
-        return list(self.means._parameters.values())  # type: ignore[arg-type]
-
-    def _stacked_buffers(self) -> list[Tensor]:
-        return list(self.member_buffers.buffers())
-
-    def _buffer_values(self) -> list[Tensor]:
-        return [buffer.clone() for buffer in self._pass_buffers()]
-
-    def _pass_buffers(self) -> list[Tensor]:
-        # those that a pass may change
-        return [*self.module.buffers(), *self.member_buffers.buffers()]
-
-    def _restore_buffers(self, before: list[Tensor] | None) -> None:
-        with torch.no_grad():
-            for buffer, value in zip(self._pass_buffers(), before or (), strict=before is not None):
-                buffer.copy_(value)
-
-    def _generator(self, seed: int | None) -> torch.Generator | None:
-        if seed is None:
-            return None
-        return torch.Generator(self.weights[0].parameter.device).manual_seed(seed)
-
-    @contextmanager
-    def _overridden(self, value: Any) -> Iterator[None]:
-        overrides = _overrides()
-        before = overrides.get(id(self))
-        overrides[id(self)] = value
-        self._overriding += 1
-        try:
-            yield
-        finally:
-            self._overriding -= 1
-            overrides[id(self)] = before
 
 
 class NegativeELBO(nn.Module):
@@ -540,7 +274,9 @@ def bayesianize(
             posterior whose weights are correlated); None: "flipout" where it is valid, else "shared".
         members: K, components of the mixture posterior, all trained at once; None is 1, and 20 for `Anchored`.
         where: what becomes Bayesian: a glob pattern on parameter or module names, a module type, a predicate of
-            (parameter name, owning module), or a sequence of these. Everything trainable when None.
+            (parameter name, owning module), or a sequence of these. Everything trainable when None; all but the
+            normalisation layers with `yuragi.weights.everything_but(yuragi.weights.NORMS)`. What no Bayesian weight
+            reaches is computed once, for all members and draws.
         output: which part of what the network returns is the prediction: a key, attribute, index or function.
         start: with several members, begin each from `reset_parameters()` ("fresh") or near the weights ("trained").
         seed: seed of the members' starts and anchors; the global random state is used when None, and left alone otherwise.
@@ -623,32 +359,16 @@ def _install(bnn: Bayesian, means: list[Tensor]) -> None:
     if bnn.members == 1:
         with torch.no_grad():
             for weight, mean in zip(bnn.weights, means, strict=True):
-                weight.parameter.copy_(mean[0])
+                if mean.data_ptr() != weight.parameter.data_ptr():  # else it is the parameter, and begins where it is
+                    weight.parameter.copy_(mean[0])
         return
     for weight, mean in zip(bnn.weights, means, strict=True):
         as_template(weight.parameter)
         bnn.means.register_parameter(weight.name.replace(".", "/"), nn.Parameter(mean))
-    for name, buffer in bnn.module.named_buffers():
-        bnn.member_buffers.register_buffer(name.replace(".", "/"), torch.stack([buffer.clone()] * bnn.members))
 
 
-def _batch_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> int | None:
-    if args and isinstance(args[0], Tensor) and args[0].dim() > 0:  # the usual case, without walking a tree
-        return args[0].shape[0]
-    for leaf in pytree.tree_leaves((args, kwargs)):
-        if isinstance(leaf, Tensor) and leaf.dim() > 0:
-            return leaf.shape[0]
-    return None
-
-
-_MEAN = object()
 _EXAMPLES = {
     "likelihood": "Gaussian(noise=0.1)",
     "prior": "priors.FanIn()",
     "posterior": "posteriors.Anchored()",
 }
-
-
-def _overrides() -> dict[int, Any]:
-    overrides: dict[int, Any] = _thread.__dict__.setdefault("overrides", {})
-    return overrides

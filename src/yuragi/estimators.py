@@ -22,6 +22,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from yuragi.buffers import PassBuffers
+
 Estimator = Literal["shared", "flipout", "local"]
 
 # operation -> number of dimensions of a batched input (None: any with two or more)
@@ -77,6 +79,7 @@ class WeightDraw:
         means: μ, one tensor a weight.
         deltas: w − μ of each weight, where it has been drawn already.
         scales: σ of each weight, for noise drawn on demand and for `local`.
+        variances: σ² of each weight, where it is not to be made from `scales`.
         generator: source of noise drawn on demand.
     """
 
@@ -85,12 +88,15 @@ class WeightDraw:
         means: Sequence[Tensor],
         deltas: Sequence[Tensor] | None,
         scales: Sequence[Tensor] | None,
+        variances: Sequence[Tensor] | None,
         generator: torch.Generator | None,
     ) -> None:
         self.means = means
         self.scales = scales
+        self.variances = variances
         self.generator = generator
-        self._deltas: dict[int, Tensor] = {} if deltas is None else dict(enumerate(deltas))
+        self._noise = deltas
+        self._deltas: dict[int, Tensor] = {}
         self._values: dict[int, Tensor] = {}
         self._signs: dict[int, tuple[Tensor, Tensor]] = {}
         self._stock: Tensor | None = None
@@ -99,12 +105,23 @@ class WeightDraw:
     def delta(self, index: int) -> Tensor | None:
         """w − μ, the same for the whole pass; None for a weight without noise."""
         if index not in self._deltas:
-            if self.scales is None:
-                return None
-            scale = self.scales[index]
             with self._as_in_the_pass():
-                self._deltas[index] = scale * torch.empty_like(scale).normal_(generator=self.generator)
+                if self._noise is not None:
+                    self._deltas[index] = self._noise[index]
+                elif self.scales is not None:
+                    scale = self.scales[index]
+                    self._deltas[index] = scale * torch.empty_like(scale).normal_(generator=self.generator)
+                else:
+                    return None
         return self._deltas[index]
+
+    def variance(self, index: int, dtype: torch.dtype) -> Tensor:
+        """σ², for a draw that has `scales`."""
+        with self._as_in_the_pass():
+            if self.variances is not None:
+                return self.variances[index].to(dtype)
+            assert self.scales is not None
+            return self.scales[index].to(dtype).square()
 
     def value(self, index: int) -> Tensor:
         """w, the same for the whole pass."""
@@ -210,16 +227,15 @@ def local(op: Operation, draw: WeightDraw) -> Tensor:
     Exact for a Linear layer on [B, D]; across the positions of a convolution it is an approximation, which drops their
     correlation. Kingma, Salimans & Welling, "Variational dropout and the local reparameterization trick", 2015.
     """
-    assert draw.scales is not None
     mean = op.at_mean(draw)
+    precision = _at_least_single(mean)
     with _in_single_precision(mean):
-        bias = None if op.bias is None else draw.scales[op.bias].to(_at_least_single(mean)).square()
+        bias = None if op.bias is None else draw.variance(op.bias, precision)
         if op.weight is None:
             assert bias is not None
             variance = op.per_channel(bias).expand_as(mean)
         else:
-            squares = op.input.to(_at_least_single(mean)).square()
-            variance = op.run(squares, draw.scales[op.weight].to(squares.dtype).square(), bias)
+            variance = op.run(op.input.to(precision).square(), draw.variance(op.weight, precision), bias)
         # clamp: the square root has no gradient at zero variance (dead units, features that are zero)
         std = variance.clamp_min(torch.finfo(variance.dtype).tiny).sqrt()
         noise = std * torch.empty_like(std).normal_(generator=draw.generator)
@@ -249,13 +265,17 @@ class NeedsLoop(Exception):
     """The pass cannot be vectorised over members."""
 
 
+class WroteShared(Exception):
+    """An operation would write what is one member's own into a buffer that all members share; it has not."""
+
+
 class Substitution(TorchFunctionMode):
     """Every operation sees one draw of the weights, the same for the whole pass (`shared`).
 
     Args:
         index: identity of a network's tensor -> number of the weight.
         draw: the draw to put in place.
-        buffers: identity of a network's buffer -> the tensor to put in its place (members have their own buffers).
+        buffers: the network's buffers, where members run.
         reached: the weights that some operation has used. What this pass uses is added.
     """
 
@@ -263,13 +283,13 @@ class Substitution(TorchFunctionMode):
         self,
         index: dict[int, int],
         draw: WeightDraw,
-        buffers: dict[int, Tensor] | None = None,
+        buffers: PassBuffers | None = None,
         reached: set[int] | None = None,
     ) -> None:
         super().__init__()
         self.index = index
         self.draw = draw
-        self.buffers = buffers or {}
+        self.buffers = buffers
         self.reached = set() if reached is None else reached
         # False where the pass is not ours to run again: a weight that turns out to need the shared draw then has it from
         # here on, and in the whole of the next pass
@@ -285,22 +305,28 @@ class Substitution(TorchFunctionMode):
         touched = self._touched(args)
         if kwargs:
             touched += self._touched(kwargs.values())
-        if touched and not _is_metadata(func):
+        if touched and not is_metadata(func):
             if not torch.compiler.is_compiling():
                 self.reached.update(touched)
                 self._refuse_wrong_backward()
             return self._run(func, args, kwargs, touched)
-        if self.buffers:
-            return func(*self._replace(args), **self._replace(kwargs))
-        return func(*args, **kwargs)
+        if self.buffers is None:
+            return func(*args, **kwargs)
+        return self._with_buffers(func, args, kwargs)
 
     def _run(self, func: Callable[..., Any], args: Any, kwargs: Any, touched: list[int]) -> Any:
-        kwargs = self._replace(kwargs)
-        for option in _SPARSE_GRADIENT.intersection(kwargs):
-            kwargs[option] = (
-                False  # a spread has a gradient in every row, by the KL, and a draw's is cut from one tensor
-            )
-        return func(*self._replace(args), **kwargs)
+        # a spread has a gradient in every row, by the KL, and a draw's is cut from one tensor
+        kwargs = kwargs | dict.fromkeys(_SPARSE_GRADIENT.intersection(kwargs), False)
+        return self._with_buffers(func, args, kwargs)
+
+    def _with_buffers(self, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        try:
+            return func(*self._replace(args), **self._replace(kwargs))
+        except (WroteShared, RuntimeError):
+            # vmap has many ways to say that what is not batched cannot be written to; another error comes again below
+            if self.buffers is None or not self.buffers.make_own(args, kwargs):
+                raise
+        return func(*self._replace(args), **self._replace(kwargs))
 
     def _touched(self, values: Iterable[Any]) -> list[int]:
         found = []
@@ -317,7 +343,9 @@ class Substitution(TorchFunctionMode):
     def _replace(self, value: Any) -> Any:
         if isinstance(value, Tensor):
             index = self.index.get(id(value))
-            return self.buffers.get(id(value), value) if index is None else self.draw.value(index)
+            if index is not None:
+                return self.draw.value(index)
+            return value if self.buffers is None else self.buffers.own.get(id(value), value)
         if type(value) in (list, tuple):
             return type(value)(self._replace(one) for one in value)
         if type(value) is dict:
@@ -326,7 +354,13 @@ class Substitution(TorchFunctionMode):
 
     def drawn(self, result: Any) -> Any:
         """What the network returned, with the draw in place of every weight that it returned untouched."""
-        return result if isinstance(result, Tensor) and id(result) not in self.index else self._replace(result)
+        if isinstance(result, Tensor):  # an operation like any other: the draw is not to be made outside of one
+            return result.view_as(result) if id(result) in self.index else self._replace(result)
+        if type(result) in (list, tuple):
+            return type(result)(self.drawn(one) for one in result)
+        if type(result) is dict:
+            return {key: self.drawn(one) for key, one in result.items()}
+        return result
 
     def _refuse_wrong_backward(self) -> None:
         # Gradient checkpointing runs its region again in backward, outside this mode: without weights drawn, and so
@@ -360,7 +394,7 @@ class PerExample(Substitution):
     Args:
         index: identity of a network's tensor -> number of the weight.
         draw: the draw to put in place elsewhere.
-        buffers: identity of a network's buffer -> the tensor to put in its place.
+        buffers: the network's buffers, where members run.
         estimator: "flipout" or "local".
         batch: number of examples in the network's input.
         shared: weight -> why it needs the shared draw. What is found out in this pass is added.
@@ -371,7 +405,7 @@ class PerExample(Substitution):
         self,
         index: dict[int, int],
         draw: WeightDraw,
-        buffers: dict[int, Tensor] | None,
+        buffers: PassBuffers | None,
         estimator: Estimator,
         batch: int | None,
         shared: dict[int, str],
@@ -451,7 +485,8 @@ class _Recomputable:
         self.mode._recomputable = self.before
 
 
-def _is_metadata(func: Callable[..., Any]) -> bool:
+def is_metadata(func: Callable[..., Any]) -> bool:
+    """Whether an operation asks for what is known of a tensor without reading its values."""
     name = getattr(func, "__name__", "")
     if name == "__get__":
         return getattr(getattr(func, "__self__", None), "__name__", "") in _METADATA_PROPERTIES

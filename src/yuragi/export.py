@@ -24,6 +24,7 @@ from yuragi.data import check_finite, count_rows, take_rows, to_tensors
 from yuragi.files import write_atomically
 from yuragi.likelihoods import Categorical, Gaussian
 from yuragi.prediction import ClassificationPrediction, RegressionPrediction
+from yuragi.stochastic import Drawn
 
 if TYPE_CHECKING:
     import os
@@ -85,8 +86,8 @@ class Predictive(nn.Module):
         parts = []
         for start in range(0, total, self.at_once):
             chunk = range(start, min(start + self.at_once, total))
-            weights = [values[chunk.start : chunk.stop] for values in draws]
-            parts.append(self.bnn.run_draws(weights, [s % members for s in chunk], args, kwargs))
+            drawn = Drawn([values[chunk.start : chunk.stop] for values in draws], [s % members for s in chunk])
+            parts.append(self.bnn.run_draws([drawn].__iter__, args, kwargs))
         samples = torch.cat(parts)
         if not isinstance(self.bnn.likelihood, Gaussian):
             classes = ClassificationPrediction(samples)

@@ -152,6 +152,7 @@ def load(path: str | os.PathLike[str], net: nn.Module, output: Any = None) -> Ba
         output=settings["output"] if output is None else output,
         seed=0,
     )
+    bnn.member_buffers.follow(state, "member_buffers.")
     for name, tensor in [*bnn.named_parameters(), *bnn.named_buffers()]:
         if name in known:  # a buffer may be one that is not kept
             tensor.data = tensor.data.to(known[name].dtype)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from enum import StrEnum
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from yuragi.estimators import NeedsLoop, Substitution
+from yuragi import replay
+from yuragi.estimators import NeedsLoop, Substitution, WroteShared
 
 _thread = threading.local()  # modes are thread-local, and so is the knowledge of which one is running
 
@@ -70,48 +72,35 @@ def _again(mode: Substitution) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def keeping_buffers(module: nn.Module, rows: Sequence[Tensor] | None) -> Iterator[None]:
-    """Give the module its own buffers back after the block, which may have put other tensors in their place.
+class Strategy(StrEnum):
+    """How one pass is made for several rows of weights; a later one can do whatever an earlier one cannot."""
 
-    Args:
-        module: the network, which runs once in the block.
-        rows: one tensor for each of its buffers, which takes the value that the block leaves; None: it is dropped.
-    """
-    held = [(part, dict(part._buffers)) for part in module.modules() if part._buffers]
-    row_of = {} if rows is None else {id(own): row for own, row in zip(module.buffers(), rows, strict=True)}
-    try:
-        yield
-        for part, buffers in held:
-            for name, own in buffers.items():
-                left, row = part._buffers.get(name), row_of.get(id(own))
-                if left is None or left is own or row is None or left is row:
-                    continue
-                if left.shape == row.shape:  # else a cache of this batch, which the next pass makes anew
-                    with torch.no_grad():
-                        row.copy_(left)
-    finally:
-        for part, buffers in held:
-            part._buffers.update(buffers)
+    VMAP = "vmap"  # all rows at once
+    REPLAY = "replay"  # one after another, but what the rows' weights do not reach only once
+    LOOP = "loop"  # one after another
 
 
 def run_stacked(
-    run: Callable[[Mapping[str, Sequence[Tensor]]], Any], stacks: Mapping[str, Sequence[Tensor]], vectorised: bool
+    run: Callable[[Mapping[str, Sequence[Tensor]]], Any],
+    stacks: Mapping[str, Sequence[Tensor]],
+    strategy: Strategy,
+    shared: Sequence[Tensor] = (),
 ) -> Any:
     """Call `run` for each row of the stacked tensors and stack what it returns.
 
     Args:
         run: takes one row of `stacks` and returns any nest of tensors.
         stacks: named lists of tensors [R, ...].
-        vectorised: all rows at once by `torch.func.vmap`, else one after another.
+        strategy: how.
+        shared: buffers that `run` may find all rows share, and then gives each row its own of.
 
     Returns:
         As `run` returns, each tensor with a leading axis R.
 
     Raises:
-        NeedsLoop: `vectorised`, and vmap has no rule for something that the module does.
+        NeedsLoop: the module does something for which the next strategy is needed.
     """
-    if vectorised:
+    if strategy is Strategy.VMAP:
         try:
             # an operation without a batching rule runs in a loop inside vmap: slower, but no news to the user
             torch._C._functorch._set_vmap_fallback_warning_enabled(False)  # type: ignore[attr-defined]
@@ -120,10 +109,33 @@ def run_stacked(
             if any(words in str(error) for words in ("vmap", "atching rule", "function transform", "functorch")):
                 raise NeedsLoop(str(error)) from error
             raise
+    if strategy is Strategy.REPLAY:
+        return run_chunks(run, [stacks], strategy, shared)
+    return pytree.tree_map(_stack, *[run(row) for row in _rows(stacks)])
+
+
+def run_chunks(
+    run: Callable[[replay.Row], Any],
+    chunks: Iterable[Mapping[str, Sequence[Tensor]]],
+    strategy: Strategy,
+    shared: Sequence[Tensor] = (),
+) -> Any:
+    """As `run_stacked`, for more rows than are to be in memory at once: `chunks` yields the stacks of some at a time."""
+    if strategy is not Strategy.REPLAY:
+        parts = [run_stacked(run, stacks, strategy, shared) for stacks in chunks]
+        return parts[0] if len(parts) == 1 else pytree.tree_map(lambda *leaves: torch.cat(leaves), *parts)
+    try:
+        rows = (row for stacks in chunks for row in _rows(stacks))
+        return pytree.tree_map(_stack, *replay.run(run, rows, shared))
+    except (replay.CannotReplay, WroteShared) as error:
+        raise NeedsLoop(str(error)) from error
+
+
+def _rows(stacks: Mapping[str, Sequence[Tensor]]) -> Iterator[replay.Row]:
     unbound = {name: [tensor.unbind(0) for tensor in tensors] for name, tensors in stacks.items()}
     rows = next(len(tensor) for tensors in stacks.values() for tensor in tensors)
-    results = [run({name: [one[row] for one in tensors] for name, tensors in unbound.items()}) for row in range(rows)]
-    return pytree.tree_map(_stack, *results)
+    for row in range(rows):
+        yield {name: [one[row] for one in tensors] for name, tensors in unbound.items()}
 
 
 def _stack(*leaves: Any) -> Any:

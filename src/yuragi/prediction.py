@@ -19,6 +19,7 @@ from torch.distributions import Categorical, Distribution, Normal
 from yuragi import metrics
 from yuragi.bayesian import Bayesian, as_arguments
 from yuragi.data import check_finite, count_rows, take_rows, to_tensors
+from yuragi.stochastic import Drawn
 
 _BATCH_SIZE = 1024
 _DRAWN = 2**24  # weights drawn and held at once, over all draws
@@ -251,23 +252,28 @@ def predict(
         if q.is_points:
             samples = min(samples, bnn.members)
         member = [s % bnn.members for s in range(samples)]
-        generator = None if seed is None else torch.Generator(like.device).manual_seed(seed)
-        size = sum(mean[0].numel() for mean in q.mean)
-        outputs = []
-        for chunk in torch.arange(samples).split(max(1, _DRAWN // size)):
-            members = [member[s] for s in chunk.tolist()]
-            weights = q.sample(members, generator)
-            parts = []
-            for index in torch.arange(rows, device=like.device).split(batch_size or _BATCH_SIZE):
-                args, kwargs = as_arguments(x if len(index) == rows else take_rows(x, index))
-                part = bnn.run_draws(weights, members, args, kwargs)
-                if part.dim() < 2 or part.shape[1] != len(index):
-                    raise ValueError(
-                        f"the network returned {tuple(part.shape[1:])} for {len(index)} rows: the first axis must be the rows"
-                    )
-                parts.append(part)
-            outputs.append(torch.cat(parts, 1))
-        output = torch.cat(outputs)
+        # with no seed, one from the global random state: the generator may have to yield the same draws several times
+        seed = int(torch.randint(2**62, ())) if seed is None else seed
+        generator = torch.Generator(like.device)
+        chunks = torch.arange(samples).split(max(1, _DRAWN // sum(mean[0].numel() for mean in q.mean)))
+
+        def draw() -> Iterator[Drawn]:
+            generator.manual_seed(seed)
+            for chunk in chunks:
+                members = [member[s] for s in chunk.tolist()]
+                yield Drawn(q.sample(members, generator), members)
+
+        held = list(draw()) if len(chunks) == 1 else None
+        parts = []
+        for index in torch.arange(rows, device=like.device).split(batch_size or _BATCH_SIZE):
+            args, kwargs = as_arguments(x if len(index) == rows else take_rows(x, index))
+            part = bnn.run_draws(draw if held is None else held.__iter__, args, kwargs)
+            if part.dim() < 2 or part.shape[1] != len(index):
+                raise ValueError(
+                    f"the network returned {tuple(part.shape[1:])} for {len(index)} rows: the first axis must be the rows"
+                )
+            parts.append(part)
+        output = torch.cat(parts, 1)
         return _prediction(output, bnn.likelihood.distribution(output, torch.tensor(member, device=like.device)))
 
 

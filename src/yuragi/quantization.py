@@ -97,7 +97,7 @@ class Quantized(Bayesian):
         ]
 
     def _run_at_mean(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        return self._attempt({"means": self._mean_parameters()}, args, kwargs, None, False, lambda result: result)
+        return self._tried_at_mean(args, kwargs)
 
     def _release_means(self) -> None:
         # what is left keeps shape, dtype and device, which a network may ask for, in the room of a single value;

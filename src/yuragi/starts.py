@@ -18,7 +18,7 @@ _TRAINED_NOISE = 0.1  # of a tensor's root mean square
 def member_starts(
     module: nn.Module, weights: Sequence[Weight], members: int, start: Literal["fresh", "trained"]
 ) -> list[Tensor]:
-    """Starting means, list of [K, *shape]; the first member keeps the module's own weights.
+    """Starting means, list of [K, *shape]; the first member keeps the module's own weights, and K = 1 is a view of them.
 
     Args:
         module: the network; left as it is.
@@ -33,7 +33,9 @@ def member_starts(
     """
     if start not in ("fresh", "trained"):
         raise ValueError(f'start must be "fresh" or "trained", got {start!r}')
-    own = [weight.parameter.detach().clone() for weight in weights]
+    own = [weight.parameter.detach() for weight in weights]
+    if members == 1:
+        return [w.unsqueeze(0) for w in own]  # not copied: a large network's conversion is all copying
     rows = [own]
     for _ in range(members - 1):
         rows.append([_near(w) for w in own] if start == "trained" else _fresh(module, weights, own))

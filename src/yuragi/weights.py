@@ -18,12 +18,13 @@ Where = str | type[nn.Module] | Callable[[str, nn.Module], bool] | Sequence["Whe
 
 _TEMPLATE = "is_yuragi_template"
 
-_NORMS = (
+NORMS: tuple[type[nn.Module], ...] = (
     nn.modules.batchnorm._NormBase,  # BatchNorm, InstanceNorm
     nn.LayerNorm,
     nn.GroupNorm,
     nn.RMSNorm,
 )
+"""torch's normalisation layers, for `where`: those that have parameters."""
 _EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
@@ -60,6 +61,24 @@ class LeftOut:
     owner: nn.Module
     shape: torch.Size
     reason: str
+
+
+def everything_but(*where: Where) -> Callable[[str, nn.Module], bool]:
+    """A `where` that picks every parameter except those that one of the given ones picks.
+
+    Args:
+        *where: glob patterns, module types, predicates, or sequences of these, as for `where=` of `bayesianize`.
+
+    Returns:
+        A predicate of (parameter name, owning module).
+
+    Example:
+        >>> import yuragi as yu
+        >>> net = nn.Sequential(nn.Linear(3, 8), nn.LayerNorm(8), nn.ReLU(), nn.Linear(8, 1))
+        >>> yu.bayesianize(net, where=everything_but(NORMS, "*.bias")).weight_names
+        ['0.weight', '3.weight']
+    """
+    return lambda name, owner: not _matches(where, name, owner)
 
 
 def select_weights(module: nn.Module, where: Where = None) -> tuple[list[Weight], list[LeftOut]]:
@@ -208,7 +227,7 @@ def _describe(owner: nn.Module, attribute: str, parameter: Tensor) -> tuple[floa
         return 1.0, "embedding"
     if attribute.startswith("bias") or attribute.endswith("_bias"):
         return 1.0, "bias"
-    if isinstance(owner, _NORMS):
+    if isinstance(owner, NORMS):
         return 1.0, "gain"
     if parameter.dim() < 2:
         # a hand-written norm's gain starts at exactly one; anything else with one axis is an offset

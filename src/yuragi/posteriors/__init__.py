@@ -11,7 +11,7 @@ gives `q`, the distribution over weights at this step, with
 from yuragi.posteriors.anchored import Anchored, AnchoredDistribution
 from yuragi.posteriors.full_covariance import FullCovariance
 from yuragi.posteriors.low_rank import LowRank
-from yuragi.posteriors.mean_field import MeanField, MeanFieldDistribution
+from yuragi.posteriors.mean_field import LargeMeanFieldDistribution, MeanField, MeanFieldDistribution
 from yuragi.posteriors.per_layer import PerLayer
 from yuragi.posteriors.posterior import Distribution, Posterior
 
@@ -20,6 +20,7 @@ __all__ = [
     "AnchoredDistribution",
     "Distribution",
     "FullCovariance",
+    "LargeMeanFieldDistribution",
     "LowRank",
     "MeanField",
     "MeanFieldDistribution",

@@ -11,8 +11,12 @@ from torch.nn import functional as F
 
 from yuragi.flat import in_transform, joined, pieces, split_like
 from yuragi.posteriors.posterior import Distribution, Posterior, inverse_softplus, positive_scale
-from yuragi.priors import Prior
+from yuragi.priors import Normal, Prior
+from yuragi.spreads import Spreads
 from yuragi.weights import Weight
+
+LARGE = 2**20
+"""Spreads, over all members, from which a network is handled weight by weight."""
 
 
 class MeanField(Posterior):
@@ -44,7 +48,10 @@ class MeanField(Posterior):
 
     def forward(self, means: Sequence[Tensor], members: int) -> MeanFieldDistribution:
         """q(w) around `means`, list of [K, *shape], or of [*shape] where K, the number of members, is 1."""
-        return MeanFieldDistribution(means, members, F.softplus(self.rho))
+        rho = self.rho
+        if rho.numel() < LARGE or torch.compiler.is_compiling() or in_transform():
+            return MeanFieldDistribution(means, members, F.softplus(rho))
+        return LargeMeanFieldDistribution(means, members, rho)
 
     def arguments(self) -> dict[str, Any]:
         """What to construct an equal posterior with, before `setup`."""
@@ -83,6 +90,51 @@ class MeanFieldDistribution(Distribution):
         index = torch.as_tensor(member, device=self.sigma.device)
         noise = split_like(self.sigma[index].mul_(unit) if self.members > 1 else unit.mul_(self.sigma), self.mean)
         return [mean[index] + delta for mean, delta in zip(self.mean, noise, strict=True)]
+
+
+class LargeMeanFieldDistribution(MeanFieldDistribution):
+    """The same distribution for a large network: weight by weight, for the sake of memory; ρ is [K, P]."""
+
+    def __init__(self, means: Sequence[Tensor], members: int, rho: Tensor) -> None:
+        Distribution.__init__(self, means, members)
+        self._rho = rho
+        self._spreads = Spreads(rho, means)
+
+    @property
+    def sigma(self) -> Tensor:
+        """Standard deviation of each weight, [K, P], the weights one after another; made when asked for."""
+        return F.softplus(self._rho)
+
+    def spreads(self) -> Sequence[Tensor]:
+        """Standard deviation of each weight, in the shapes of `means`."""
+        return self._spreads.sigma()
+
+    def variances(self) -> Sequence[Tensor]:
+        """Variance of each weight, in the shapes of `means`."""
+        return self._spreads.variance()
+
+    def noise(self, generator: torch.Generator | None = None) -> Sequence[Tensor]:
+        """σ·ε for each weight and member, in the shapes of `means`."""
+        return self._spreads.noise(generator)
+
+    def kl(self, prior: Prior, generator: torch.Generator | None = None) -> Tensor:
+        """KL(q‖p) of each member, [K], nats, summed over all weights; `generator` is for priors without a closed form."""
+        tensors = len(self.means)
+        # a scale that is being learned is learned from all weights, and a location for every weight is as large as they
+        if not isinstance(prior, Normal) or prior.learning or prior.loc.shape[1] not in (1, tensors):
+            return super().kl(prior, generator)
+        loc, scale = (columns.expand(-1, tensors) for columns in (prior.loc, prior.scale))
+        return self._spreads.kl_from_normal_prior(loc, scale)
+
+    @torch.no_grad()
+    def sample(self, member: Sequence[int], generator: torch.Generator | None) -> list[Tensor]:
+        """Draw s from member `member[s]`: list of [S, *shape], without gradient."""
+        drawn = [mean.new_empty(len(member), *mean.shape[1:]) for mean in self.mean]
+        sigmas = split_like(self.sigma, self.mean)
+        for s, k in enumerate(member):  # draw by draw: one fill of the whole would give other numbers for other S
+            for out, mean, sigma in zip(drawn, self.mean, sigmas, strict=True):
+                torch.add(mean[k], torch.empty_like(sigma[k]).normal_(generator=generator).mul_(sigma[k]), out=out[s])
+        return drawn
 
 
 class _Noise(torch.autograd.Function):

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from yuragi.flat import split_like
+from yuragi.flat import pieces, split_like
 from yuragi.priors import Prior
 from yuragi.weights import Weight
 
@@ -42,6 +42,14 @@ class Distribution(ABC):
     def scales(self) -> list[Tensor] | None:
         """Marginal standard deviation of each weight, list of [K, *shape]; None for points."""
         return None if self.sigma is None else split_like(self.sigma, self.mean)
+
+    def spreads(self) -> Sequence[Tensor] | None:
+        """Marginal standard deviation of each weight, in the shapes of `means`; None for points."""
+        return None if self.sigma is None else pieces(self.sigma, self.means)
+
+    def variances(self) -> Sequence[Tensor] | None:
+        """Marginal variance of each weight, in the shapes of `means`, where `spreads` should not be squared for it."""
+        return None
 
     @property
     def is_points(self) -> bool:

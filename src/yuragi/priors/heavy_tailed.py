@@ -64,7 +64,7 @@ class Laplace(LocationScale):
         ratio = (centred / sigma.clamp_min(_TINY)).clamp(-10, 10)
         absolute = sigma * math.sqrt(2 / math.pi) * torch.exp(-0.5 * ratio.square())
         absolute = absolute + centred * torch.erf(ratio / math.sqrt(2))
-        if self.learn and self.training:
+        if self.learning:
             self.learn_scale(absolute.detach(), power=1)
         scale = self.along(self.scale, sigma)
         terms = absolute / scale + (2 * scale).log() - sigma.log() - 0.5 * (1 + math.log(2 * math.pi))

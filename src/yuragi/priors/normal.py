@@ -63,7 +63,7 @@ class Normal(LocationScale):
         Returns:
             [K], nats.
         """
-        if self.learn and self.training:
+        if self.learning:
             centred = joined(means, len(sigma), sigma.dtype) - self.along(self.loc, sigma)
             self.learn_scale(torch.addcmul(centred.square(), sigma, sigma), power=2)
         loc, scale = self.along(self.loc, sigma), self.along(self.scale, sigma)

@@ -118,6 +118,11 @@ class LocationScale(Prior):
         super().__init__()
         self.learn = learn
 
+    @property
+    def learning(self) -> bool:
+        """Whether the next KL sets the scale."""
+        return self.learn and self.training
+
     @abstractmethod
     def loc_and_scale(self, weight: Weight) -> tuple[float | Tensor, float | Tensor]:
         """Location (a float, or a tensor in the weight's shape) and scale (a float, or a tensor [K]) of one tensor."""
