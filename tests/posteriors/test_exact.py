@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import yuragi as yu
+from yuragi.posteriors.posterior import inverse_softplus
 
 NOISE, ROWS, FEATURES = 0.5, 60, 3
 
@@ -192,3 +193,9 @@ def test_anchored_members_follow_sample_weights_and_temperature() -> None:
     for options, variance in (({"sample_weight": torch.full((ROWS,), 4.0)}, 0.25), ({"kl_weight": 4.0}, 4.0)):
         white = linear_members(**options)
         assert (white.var(0) / variance - 1).abs().max() < 3.5 * (2 / 200) ** 0.5, options
+
+
+def test_inverse_softplus_of_one_number_many_times() -> None:
+    many = inverse_softplus(torch.tensor([0.05], dtype=torch.float64).expand(5))
+    torch.testing.assert_close(torch.nn.functional.softplus(many), torch.full((5,), 0.05, dtype=torch.float64))
+    assert inverse_softplus(torch.tensor([0.05]).expand(1)).shape == (1,)

@@ -136,6 +136,8 @@ class Posterior(nn.Module, ABC):
 
 def inverse_softplus(value: Tensor) -> Tensor:
     """ρ with softplus(ρ) = value, for value > 0."""
+    if value.dim() == 1 and len(value) > 1 and value.stride(0) == 0:  # one number, as it is for most large networks
+        return inverse_softplus(value[:1].clone()).expand_as(value)
     return value + torch.log(-torch.expm1(-value))
 
 

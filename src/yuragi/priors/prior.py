@@ -58,9 +58,11 @@ class Prior(nn.Module, ABC):
         return starts
 
     def initial_sigma(self, weights: Sequence[Weight], init_scale: float) -> Tensor:
-        """Where the posterior spreads begin, [P], given where the posterior would have all of them begin."""
+        """Where the posterior spreads begin, [P], given where the posterior would have all of them begin; do not write."""
         total = sum(weight.numel for weight in weights)
-        return torch.full((total,), init_scale, dtype=spread_dtype(weights), device=weights[0].parameter.device)
+        return torch.full((1,), init_scale, dtype=spread_dtype(weights), device=weights[0].parameter.device).expand(
+            total
+        )
 
     def squared_distance(self, means: Sequence[Tensor], anchors: Sequence[Tensor]) -> Tensor:
         """Σ (w − a)² / (2 s²) over all weights, [K]: the regulariser of an anchored posterior; Normal priors only.
