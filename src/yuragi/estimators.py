@@ -415,18 +415,16 @@ class PerExample(Substitution):
         self.estimator = estimator
         self.batch = batch
         self.shared = shared
-        self.used: set[int] = set()
-        self._signed: dict[int, tuple[Any, ...]] = {}  # weight -> what its signs belong to
+        self.used: dict[int, tuple[Any, ...]] = {}  # weight drawn per example -> what its signs belong to
 
     def _run(self, func: Callable[..., Any], args: Any, kwargs: Any, touched: list[int]) -> Any:
         op = self._operation(func, args, kwargs) if func in _PER_EXAMPLE_OPS else None
         reason = f"used by {func.__name__}" if op is None else self._why_shared(func, op, touched)
         if not reason:
             assert op is not None
-            self.used.update(touched)
-            self._signed.update(dict.fromkeys(touched, _sign_key(func, op)))
+            self.used.update(dict.fromkeys(touched, _sign_key(func, op, touched)))
             return _ESTIMATORS[self.estimator](op, self.draw)
-        conflict = self.used.intersection(touched)
+        conflict = any(index in self.used for index in touched)
         for index in touched:
             self.shared.setdefault(index, reason)
         if conflict and self.can_run_again:
@@ -441,16 +439,18 @@ class PerExample(Substitution):
         if self._recomputable:
             return "inside gradient checkpointing"
         rank, x = _PER_EXAMPLE_OPS[func], op.input
-        if len(touched) != len(op.touched) or (x.dim() < 2 if rank is None else x.dim() != rank):
+        if len(touched) != (op.weight is not None) + (op.bias is not None) or (
+            x.dim() < 2 if rank is None else x.dim() != rank
+        ):
             return f"{func.__name__} on {x.dim()} dimensions"
         if self.batch is None or x.shape[0] != self.batch:
             return f"leading dimension {x.shape[0]} is not the batch of {self.batch}"
-        if self.estimator == "local":
-            if rank is None and x.dim() != 2:
-                return "local on more than two dimensions"
-            if self.used.intersection(touched):
-                return "local on a weight used twice"
-        elif any(self._signed.get(index, _sign_key(func, op)) != _sign_key(func, op) for index in touched):
+        if self.estimator == "local" and rank is None and x.dim() != 2:
+            return "local on more than two dimensions"
+        again = [index for index in touched if index in self.used]
+        if again and self.estimator == "local":
+            return "local on a weight used twice"
+        if any(self.used[index] != _sign_key(func, op, touched) for index in again):
             return "flipout by operations whose signs cannot agree"
         return ""
 
@@ -468,9 +468,9 @@ class PerExample(Substitution):
         )
 
 
-def _sign_key(func: Callable[..., Any], op: Operation) -> tuple[Any, ...]:
+def _sign_key(func: Callable[..., Any], op: Operation, touched: list[int]) -> tuple[Any, ...]:
     # one draw of a weight has one sign for each of its channels: only operations that agree on these may share it
-    return func, op.touched[0], op.input.shape[op.channel_axis]
+    return func, touched[0], op.input.shape[op.channel_axis]
 
 
 class _Recomputable:
