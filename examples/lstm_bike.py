@@ -9,12 +9,13 @@ At each midnight the network reads the last 24 hours (demand, weather, calendar)
 calendar and their weather, which is taken as known. The target is the square root of the demand, which evens out its
 noise, divided by its mean over the last seven days, so that growth is not extrapolated. The last ten weeks are the test.
 
-What was tried, by mean log-likelihood per hour on the eight weeks before the test, where the naive forecast, the same hour
-a week before, has −2.50. With 600 steps: mean field with kl_weight 1, 0.1, 0.01: −2.14, −2.11, −2.11; four members of
-it with 0.1: −2.07; five anchored members: −2.25. Without the division: −2.66 at best. With 2,000 steps, four mean-field
-members with kl_weight 1: −1.93, with 0.1: −1.82, and at twice the learning rate: −1.78, which is what runs here. More
-steps still may gain a little; yuragi warns of that. The intervals are too narrow in winter: about 80 % of the hours of
-the test lie in those of 90 %, since the noise is learned from the fit to the training days.
+What was tried, by mean log-likelihood per hour on the eight weeks before the test, where the naive forecast, the same
+hour a week before, has −2.50. With 600 steps: mean field with kl_weight 1, 0.1, 0.01: −2.14, −2.11, −2.11; four members
+of it with 0.1: −2.07; five anchored members: −2.25. Without the division, after 1,000 steps: −2.66 at best. With 2,000
+steps, four mean-field members with kl_weight 1: −1.93, with 0.1: −1.82, and at twice the learning rate: −1.78, which is
+what runs here. More steps may still gain a little; yuragi warns of that. The intervals are too narrow: about 80 % of
+the hours of the test lie in those of 90 %, as the noise is learned on the days that the network was fitted to, and
+autumn turns into winter.
 
 Doubt about a day is epistemic: it is measured against the level of its week, since fewer bicycles also mean fewer to err
 by. It is largest for storms and holidays, and for the days around them. Needs about a minute and a half.
