@@ -1,6 +1,7 @@
 """`save` and `load`: bit-identical predictions, and one clear error for another architecture."""
 
 import copy
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import yuragi as yu
+from yuragi import files
 from yuragi.files import FileError, read
 
 X = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
@@ -237,3 +239,16 @@ def test_another_architecture_is_refused_and_left_as_it_was(
     for key, value in net.state_dict().items():
         assert torch.equal(value, before[key])
     assert not any(parameter.requires_grad for parameter in net.parameters())
+
+
+def test_a_link_is_followed_and_a_pipe_is_not_replaced(tmp_path: Path) -> None:
+    real, link, pipe = tmp_path / "real", tmp_path / "link", tmp_path / "pipe"
+    real.write_bytes(b"old")
+    link.symlink_to(real)
+    files.write_atomically(link, b"new")
+    assert link.is_symlink()
+    assert real.read_bytes() == b"new"
+    os.mkfifo(pipe)
+    with pytest.raises(FileExistsError, match="not a regular file"):
+        files.write_atomically(pipe, b"new")
+    files.write_atomically(tmp_path / ("n" * 250), b"new")

@@ -209,3 +209,10 @@ def test_labels_that_do_not_fit(y: Tensor, message: str) -> None:
 def test_labels_that_are_no_labels() -> None:
     with pytest.raises(TypeError, match="y must be a tensor or array of labels, got str"):
         ClassificationPrediction(samples=randn(6, 5, 3)).log_prob("cat")
+
+
+def test_a_mean_far_from_zero_does_not_swallow_the_spread() -> None:
+    samples = torch.tensor([[[0.0]], [[1.0]]])
+    far = RegressionPrediction(samples=samples, noise=torch.tensor(0.5)).rescaled(1e9, 1.0)
+    assert float(far.epistemic) == 0.5
+    assert float(far.mean) == 1e9 + 0.5

@@ -131,3 +131,25 @@ def test_csv_files(tmp_path: Path) -> None:
             read_csv(tmp_path / f"{name}.csv")
     with pytest.raises(FileNotFoundError):
         read_csv(tmp_path / "nowhere.csv")
+
+
+def test_a_column_is_constant_whatever_its_rounding() -> None:
+    frame = pd.DataFrame({"a": np.arange(1000.0), "b": [0.1] * 1000, "y": np.arange(1000.0)})
+    assert Columns.of(frame, "y").feature_scale[1] == 1
+    with pytest.raises(TableError, match="'y' is constant"):
+        Columns.of(frame.assign(y=0.1), "y")
+
+
+def test_values_whose_squares_overflow_are_refused() -> None:
+    with pytest.raises(TableError, match="'y' has values beyond 1e"):
+        Columns.of(pd.DataFrame({"a": [1.0, 2.0], "y": [1e200, 0.0]}), "y")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a,y\n0,0.0,0.0\n1,1.0,2.0\n", "more fields than its header"), ("a,a,y\n1,2,3\n", "'a' appears more than once")],
+)
+def test_a_malformed_header_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(TableError, match=message):
+        read_csv(tmp_path / "t.csv")

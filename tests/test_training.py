@@ -251,3 +251,22 @@ def test_keyword_inputs_and_dictionary_outputs() -> None:
     assert float((yu.predict(bnn, x).mean - Y).abs().mean()) < 0.2  # type: ignore[union-attr]
     with pytest.raises(TypeError, match="output="):
         yu.predict(yu.bayesianize(Named(), likelihood=yu.Gaussian(0.1)), x)
+
+
+@pytest.mark.parametrize("validation", [X, TensorDataset(X, Y)], ids=["tensor", "dataset"])
+def test_validation_must_be_a_pair(validation: Any) -> None:
+    with pytest.raises(TypeError, match=r"validation must be a pair \(x, y\), got"):
+        quick(bayesian(), validation=validation)
+
+
+def test_validation_targets_of_another_shape_are_refused_before_training() -> None:
+    epochs: list[yu.Epoch] = []
+    with pytest.raises(ValueError, match="shape"):
+        quick(bayesian(), validation=(X, Y[:, 0]), callbacks=[epochs.append])
+    assert not epochs
+
+
+def test_the_first_targets_of_a_loader_may_be_equal() -> None:
+    order = Y[:, 0].argsort()
+    y = torch.cat([torch.zeros(20, 1), Y[order][20:]])
+    quick(bayesian(likelihood=yu.Gaussian("learned")), DataLoader(TensorDataset(X, y), batch_size=10))
