@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.calibration.predictions import classification, randn, regression
+from tests.calibration.predictions import Exponential, classification, randn, regression
 from torch import Tensor
 
 from yuragi import metrics
@@ -240,3 +240,24 @@ def test_calibrators_can_follow_each_other() -> None:
     # errors are measured in standard deviations, and a factor on these changes nothing
     for mine, its in zip(after.interval(0.9), NormalisedConformal.fit(p, y)(new).interval(0.9), strict=True):
         torch.testing.assert_close(mine, its)
+
+
+def test_predictions_of_any_distribution_are_calibrated() -> None:
+    rows, count = 30_000, 10_000
+    scale = 0.5 + randn(rows, 1).abs()
+    y = 2 + scale * torch.empty_like(scale).exponential_(generator=torch.Generator().manual_seed(1))
+    wrong = Exponential(
+        2 - 0.5 * scale, 0.5 * scale
+    )  # as if its spread had to be doubled around a mean that is too low
+    held_out, new = (
+        Exponential(wrong.loc[:count], wrong.scale[:count]),
+        Exponential(wrong.loc[count:], wrong.scale[count:]),
+    )
+    kinds: list[type[Any]] = [IsotonicQuantiles, *CONFORMAL]
+    for kind in kinds:
+        lower, upper = kind.fit(held_out, y[:count])(new).interval(0.9)
+        assert metrics.interval_coverage(lower, upper, y[count:]) == pytest.approx(0.9, abs=0.015)
+    scaled = StdScaling.fit(held_out, y[:count])(new)
+    torch.testing.assert_close(scaled.mean, new.mean)
+    # E[(y − mean)²/std²] of y − mean = scale·E with a std of scale/2: 4·E[E²] = 8
+    torch.testing.assert_close(scaled.std / new.std, torch.full_like(new.std, math.sqrt(8)), rtol=0.05, atol=0)

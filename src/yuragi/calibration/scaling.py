@@ -151,7 +151,7 @@ def labels_for(prediction: ClassificationPrediction, y: object) -> Tensor:
 
 
 def _minimum(
-    loss: Callable[[float], float], low: float, high: float, points: int = 25, tolerance: float = 1e-5
+    loss: Callable[[float], float], low: float, high: float, points: int = 13, tolerance: float = 1e-4
 ) -> float:
     # a grid, since the likelihood of a mixture may have several maxima, and golden sections around its best point
     grid = [low + (high - low) * i / (points - 1) for i in range(points)]
