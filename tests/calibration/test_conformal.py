@@ -153,7 +153,7 @@ def test_errors_cannot_be_measured_by_a_spread_of_zero() -> None:
 
 @pytest.mark.parametrize(("count", "level"), [(9, 0.9), (30, 0.8), (25, 0.5)])
 def test_sets_hold_the_right_label_over_many_calibrations(count: int, level: float) -> None:
-    repeats = 4000
+    repeats = 1500
     p, y = classification(rows=repeats * (count + 1), samples=1)
     wrong = 3 * p.samples.reshape(1, repeats, count + 1, 3)  # much too sure
     labels = y.reshape(repeats, count + 1)
