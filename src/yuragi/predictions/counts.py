@@ -19,7 +19,7 @@ class CountPrediction(NumericPrediction):
     """A mixture of distributions of counts, for each of N inputs: what those families have in common.
 
     Quantiles are whole numbers. The CRPS is E∣Y − y∣, in closed form, less half the mean difference of two independent Y,
-    which is summed over the whole numbers where there are few, and else by a rule exact to 1e-4 of `std`.
+    which is summed over the whole numbers where there are few, and else by a rule: the score is exact to 1e-5 of `std`.
     """
 
     def quantile(self, level: float) -> Tensor:
@@ -39,13 +39,16 @@ class CountPrediction(NumericPrediction):
         return torch.cat([part._integrated_half_difference() for part in self._row_parts(rows)])
 
     def _integrated_half_difference(self) -> Tensor:
-        return mixtures.half_difference_of_counts(
-            mixtures.whole_nodes(self._exact(self.samples), self._exact(self.draw_std)),
-            self._draw_cdf,
-            lambda y: self._draw_log_prob(y).exp(),
-            self._draw_deviation,
-            self._exact(self.mean),
-        )
+        samples = self._exact(self.samples)
+        edges = mixtures.whole_edges(samples, self._exact(self.draw_std))
+        below = self._draw_cdf(edges)
+        points = 0.5 * (edges[:-1] + 1 + edges[1:])
+        # the tail's mass sits at its mean: E(Y − b)⁺ above b is ½(E∣Y − b∣ + m − b)
+        tail, last = 1 - below[-1:], edges[-1:]
+        excess = 0.5 * (self._draw_deviation(last) + samples - last)
+        points = torch.cat([points, last + mixtures.tail_mean(excess, tail)])
+        weights = torch.cat([below.diff(dim=0), tail]) / len(samples)
+        return mixtures.half_difference(points.flatten(0, 1), weights.flatten(0, 1))
 
     def _draw_log_prob(self, y: Tensor) -> Tensor:
         whole = y.round().clamp_min(0)

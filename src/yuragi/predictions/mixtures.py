@@ -11,11 +11,12 @@ from torch import Tensor
 Function = Callable[[Tensor], Tensor]
 """Of float64 values y, [..., N, *out]: for each part of the mixture, [..., S, N, *out]."""
 
-_CHUNK = 2**22  # values of all parts held at once
+_CHUNK = 2**20  # values held at once
 _EPS = torch.finfo(torch.float64).eps
 _ITERATIONS = 100_000
-_REACH = 6.0  # nodes go to sinh(6) ≈ 200 scales from the centre of a part; closed forms take over there
-_NODES, _NODES_EACH = 400, 16  # of all parts, and of each at least
+_NOTHING = 1e-12
+_REACH = 5.0  # cells go to sinh(5) ≈ 74 scales from the centre of a part
+_CELLS, _CELLS_EACH = 2560, 64  # of all parts, and of each at least
 
 
 def beta_cdf(a: Tensor, b: Tensor, x: Tensor, complement: Tensor) -> Tensor:
@@ -42,6 +43,13 @@ def beta_cdf(a: Tensor, b: Tensor, x: Tensor, complement: Tensor) -> Tensor:
     a, b = torch.where(flip, b, a), torch.where(flip, a, b)
     x, complement = torch.where(flip, complement, x), torch.where(flip, x, complement)
     front = torch.xlogy(a, x) + torch.xlogy(b, complement) + torch.lgamma(a + b) - torch.lgamma(a) - torch.lgamma(b)
+    value = (front.exp() / a) * _continued_fraction(a.flatten(), b.flatten(), x.flatten()).view_as(a)
+    return torch.where(flip, 1 - value, value)
+
+
+def _continued_fraction(a: Tensor, b: Tensor, x: Tensor) -> Tensor:
+    result = torch.empty_like(x)
+    at = torch.arange(len(x), device=x.device)  # what has not converged yet
     c, d = torch.ones_like(x), 1 / (1 - (a + b) * x / (a + 1))
     fraction = d
     for m in range(1, _ITERATIONS):
@@ -52,10 +60,20 @@ def beta_cdf(a: Tensor, b: Tensor, x: Tensor, complement: Tensor) -> Tensor:
         d, c = 1 / (1 + odd * d), 1 + odd / c
         change = d * c
         fraction = fraction * change
-        if bool(((change - 1).abs() <= 4 * _EPS).all()):
-            break
-    value = front.exp() * fraction / a
-    return torch.where(flip, 1 - value, value)
+        if m % 8 == 0:
+            going = ((change - 1).abs() > 4 * _EPS).nonzero()[:, 0]
+            if len(going) < len(at):
+                result[at] = fraction
+                a, b, x, c, d, fraction, at = (part[going] for part in (a, b, x, c, d, fraction, at))
+                if not len(going):
+                    break
+    result[at] = fraction
+    return result
+
+
+def tail_mean(excess: Tensor, mass: Tensor) -> Tensor:
+    """How far beyond a point the mean of what lies beyond it is, from E(Y − b)⁺ and P(Y > b); 0 where that is nothing."""
+    return torch.where(mass > _NOTHING, excess / mass.clamp_min(_NOTHING), 0.0)
 
 
 def student_t_log_prob(unit: Tensor, df: Tensor) -> Tensor:
@@ -133,82 +151,49 @@ def integer_quantile(cdf: Function, level: float, high: Tensor) -> Tensor:
     return high
 
 
-def nodes(location: Tensor, scale: Tensor) -> Tensor:
-    """Points at which to integrate over a mixture: those of all parts [S, N, *out], in order, [G, N, *out].
-
-    Each part has points at sinh-spaced distances from its centre, and those of alike parts fall between each other.
-    """
-    parts = len(location)
-    each = _each(parts)
-    fraction = (torch.arange(parts, dtype=torch.float64, device=location.device) + 0.5) / parts
-    place = torch.arange(each, device=location.device)[:, None] + fraction  # [each, S]
-    distance = torch.sinh(_REACH * (2 * place / each - 1))
-    points = location + scale * distance.reshape(each, parts, *[1] * (location.dim() - 1))
-    return points.flatten(0, 1).sort(0).values
-
-
-def whole_nodes(mean: Tensor, std: Tensor) -> Tensor:
-    """The same for counts: whole numbers from 0 on; some stand twice."""
-    points = nodes(mean, std).floor().clamp_min(0)
-    # a distribution that is skewed has structure far below its mean
-    highest = float(points.max())
-    low = torch.unique(1.1 ** torch.arange(0, math.log(highest + 2, 1.1), dtype=torch.float64)).floor()
-    low = torch.cat([torch.arange(32, dtype=torch.float64), low]).unique().to(points.device)
-    low = torch.minimum(low.reshape(-1, *[1] * (points.dim() - 1)), points[-1:])
-    return torch.cat([low, points]).sort(0).values
-
-
-def half_difference(nodes: Tensor, cdf: Function, density: Function, deviation: Function, mean: Tensor) -> Tensor:
-    """½E∣Y − Y'∣ = ∫F(1 − F) of a continuous mixture: the trapezoidal rule, corrected by the slopes at its nodes.
+def spaced(location: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Cells that cover all but the tails of each part: sinh-spaced, and between each other's where parts are alike.
 
     Args:
-        nodes: where to evaluate, in order, [G, N, *out].
-        cdf: of each part.
-        density: of each part.
-        deviation: E∣Y − y∣ of each part, from which the tails beyond the nodes are known.
-        mean: of the mixture, [N, *out].
+        location: centre of each part, [S, N, *out].
+        scale: its width.
 
     Returns:
-        float64 [N, *out].
+        Middles [M, S, N, *out], their derivatives by the cell's number, and both ends [2, S, N, *out].
     """
-    below = _mixed(cdf, nodes)
-    value, slope = below * (1 - below), _mixed(density, nodes) * (1 - 2 * below)
-    step = nodes.diff(dim=0)
-    inside = 0.5 * step * (value[1:] + value[:-1]) - step.square() / 12 * slope.diff(dim=0)
-    ends = nodes[[0, -1]]
-    beyond = 0.5 * (_mixed(deviation, ends) + torch.stack([ends[0] - mean, mean - ends[1]]))
-    return inside.sum(0) + beyond.sum(0)
+    parts, each = len(location), cells(len(location))
+    width = 2 * _REACH / each
+    fraction = (torch.arange(parts, dtype=torch.float64, device=location.device) + 0.5) / parts - 0.5
+    fraction = fraction.reshape(-1, *[1] * (location.dim() - 1))
+    number = torch.arange(each, dtype=torch.float64, device=location.device).reshape(-1, *[1] * location.dim())
+    place = width * (number + 0.5 + fraction) - _REACH
+    ends = width * (torch.stack([fraction, each + fraction])) - _REACH
+    return location + scale * place.sinh(), scale * width * place.cosh(), location + scale * ends.sinh()
 
 
-def half_difference_of_counts(
-    nodes: Tensor, cdf: Function, mass: Function, deviation: Function, mean: Tensor
-) -> Tensor:
-    """½E∣Y − Y'∣ = Σ F(1 − F) of a mixture of counts: exact where neighbouring nodes differ by 1.
+def whole_edges(mean: Tensor, std: Tensor) -> Tensor:
+    """Whole numbers at which to part the counts of each part of a mixture, from −1 on, in order: [M, S, N, *out]."""
+    edges = spaced(mean, std)[0].floor()
+    highest = float(edges.max())
+    # what is skewed has structure far below its mean
+    low = 1.1 ** torch.arange(0, math.log(highest + 2, 1.1), dtype=torch.float64)
+    low = torch.cat([torch.arange(-1, 32, dtype=torch.float64), low.floor()]).unique().to(mean.device)
+    low = torch.minimum(low.reshape(-1, *[1] * mean.dim()), edges[-1:])
+    return torch.cat([low, edges.clamp_min(-1)]).sort(0).values
 
-    Between others by the Euler–Maclaurin formula up to slopes. Arguments as for `half_difference`, with whole nodes from 0.
-    """
-    below = _mixed(cdf, nodes)
-    at, after = _mixed(mass, nodes), _mixed(mass, nodes + 1)
-    value = below * (1 - below)
-    slope = 0.5 * ((below + after) * (1 - below - after) - (below - at) * (1 - below + at))
-    step = nodes.diff(dim=0)
-    inside = 0.5 * (step * (value[1:] + value[:-1]) - value.diff(dim=0)) - (step.square() - 1) / 12 * slope.diff(dim=0)
-    beyond = 0.5 * (_mixed(deviation, nodes[-1:])[0] + mean - nodes[-1])
-    return inside.sum(0) + beyond
+
+def half_difference(points: Tensor, weights: Tensor) -> Tensor:
+    """½E∣Y − Y'∣ = ∫F(1 − F) of a distribution on weighted points, [G, N, *out] each, in any order: [N, *out]."""
+    points, order = points.sort(0)
+    below = weights.gather(0, order).cumsum(0)[:-1]
+    return (below * (1 - below) * points.diff(dim=0)).sum(0)
+
+
+def cells(parts: int) -> int:
+    """How many cells each of these parts is given."""
+    return max(_CELLS_EACH, -(-_CELLS // parts))
 
 
 def rows_at_once(samples: Tensor) -> int:
     """How many rows of [S, N, *out] to integrate at once."""
-    parts = len(samples)
-    return max(1, _CHUNK // (parts * _each(parts) * samples[0, 0].numel()))
-
-
-def _each(parts: int) -> int:
-    return max(_NODES_EACH, -(-_NODES // parts))
-
-
-def _mixed(function: Function, y: Tensor) -> Tensor:
-    """The mean over parts at each of [G, N, *out], some at a time."""
-    first = function(y[:1].unsqueeze(1))
-    step = max(1, _CHUNK // first.numel())
-    return torch.cat([first.mean(1), *(function(part.unsqueeze(1)).mean(1) for part in y[1:].split(step))])
+    return max(1, _CHUNK // (len(samples) * cells(len(samples)) * samples[0, 0].numel()))

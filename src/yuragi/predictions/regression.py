@@ -76,7 +76,7 @@ class StudentTPrediction(RegressionPrediction):
     """A mixture of Student-t distributions f_s(x) + noise_s·ε, s = 1…S, for each of N inputs.
 
     Quantiles are found by Newton's method with bisection. The CRPS is E∣Y − y∣, in closed form, less half the mean
-    difference of two independent Y, which is integrated numerically: the sum is exact to 1e-4 of `std`.
+    difference of two independent Y, which is integrated numerically: the score is exact to 1e-5 of `std`.
 
     Example:
         >>> p = StudentTPrediction(samples=torch.zeros(1, 1, 1), noise=torch.tensor(1.0), df=torch.tensor(4.0))
@@ -117,13 +117,18 @@ class StudentTPrediction(RegressionPrediction):
         return torch.cat([part._integrated_half_difference() for part in self._row_parts(rows)])
 
     def _integrated_half_difference(self) -> Tensor:
-        return mixtures.half_difference(
-            mixtures.nodes(self._exact(self.samples), self._exact(self._noise)),
-            self._draw_cdf,
-            lambda y: self._draw_log_prob(y).exp(),
-            self._draw_deviation,
-            self._exact(self.mean),
-        )
+        samples = self._exact(self.samples)
+        points, widths, ends = mixtures.spaced(samples, self._exact(self._noise))
+        # for the whole of a smooth density the trapezoidal rule is exact to many digits
+        weights = self._draw_log_prob(points).exp() * widths
+        # a tail's mass sits at its mean: E(a − Y)⁺ below a, and E(Y − b)⁺ above b, are ½(E∣Y − a∣ ∓ (m − a))
+        below = self._draw_cdf(ends)
+        mass = torch.stack([below[0], 1 - below[1]])
+        sign = torch.tensor([-1.0, 1.0], dtype=torch.float64, device=samples.device).reshape(-1, *[1] * samples.dim())
+        excess = 0.5 * (self._draw_deviation(ends) + sign * (samples - ends))
+        tails = ends + sign * mixtures.tail_mean(excess, mass)
+        points, weights = torch.cat([points, tails]), torch.cat([weights, mass]) / len(samples)
+        return mixtures.half_difference(points.flatten(0, 1), weights.flatten(0, 1))
 
     def _draw_log_prob(self, y: Tensor) -> Tensor:
         unit, scale = self._unit(y)
