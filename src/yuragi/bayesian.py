@@ -213,12 +213,10 @@ class Bayesian(StochasticNetwork):
             )
         unit = self.posterior.target_noise(index, output.shape).to(output.dtype)
         # the noise of a datum that counts v times is that of the mean of v; a tempered posterior is that of more noise
-        if isinstance(kl_weight, Tensor) or kl_weight != 1:
-            unit = unit * torch.as_tensor(kl_weight).to(unit).sqrt().reshape(-1, *[1] * (unit.dim() - 1))
+        strength = torch.as_tensor(kl_weight).to(unit).sqrt().reshape(-1, 1)
         if sample_weight is not None:
-            share = torch.where(sample_weight > 0, sample_weight, 1.0).rsqrt().to(unit.dtype)
-            unit = unit * share.reshape(-1, *[1] * (unit.dim() - 2))
-        return self.likelihood.randomised_log_prob(output, y, unit)
+            strength = strength * torch.where(sample_weight > 0, sample_weight, 1.0).rsqrt().to(unit.dtype)
+        return self.likelihood.randomised_log_prob(output, y, unit, strength)
 
 
 class NegativeELBO(nn.Module):

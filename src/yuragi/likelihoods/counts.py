@@ -29,7 +29,9 @@ class _Counts(Likelihood):
         """Refuse targets that are not whole numbers from 0 on."""
         wrong = (y < 0) | (y != y.round()) if y.is_floating_point() else y < 0
         if bool(wrong.any()):
-            raise ValueError(f"{type(self).__name__} targets must be whole numbers from 0 on, got {y[wrong][0].item():g}")
+            raise ValueError(
+                f"{type(self).__name__} targets must be whole numbers from 0 on, got {y[wrong][0].item():g}"
+            )
 
     @abstractmethod
     def _terms(self, output: Tensor, y: Tensor) -> Tensor:

@@ -39,13 +39,15 @@ class Likelihood(nn.Module, ABC):
     def distribution(self, output: Tensor, member: Tensor) -> Distribution:
         """p(y∣output) as a `torch.distributions` object, batch shape [R, N, ...]; row r comes from member `member[r]`."""
 
-    def randomised_log_prob(self, output: Tensor, y: Tensor, unit: Tensor) -> Tensor:
+    def randomised_log_prob(self, output: Tensor, y: Tensor, unit: Tensor, strength: Tensor) -> Tensor:
         """Objective of an anchored member, in the place of `log_prob`: here the same, for its anchor alone spreads it.
 
         Args:
             output: [K, N, *out].
             y: targets.
             unit: standard normals of the shape of `output`, the same whenever the member meets the datum.
+            strength: what the noise is to be multiplied by, [1 or K, 1 or N]: 1, unless the posterior is tempered or the
+                datum weighted.
 
         Returns:
             [K, N].

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from typing import Any, Literal
 
@@ -15,7 +14,6 @@ from yuragi.likelihoods.likelihood import (
     Positive,
     check_shapes,
     check_varied,
-    columns_of,
     over_outputs,
     spread_of,
     summed,
@@ -24,7 +22,6 @@ from yuragi.likelihoods.likelihood import (
 FLOOR = 1e-3
 """Smallest scale that a network can give, relative to the standard deviation of the targets."""
 _TRAINED_AT = 0.5  # a scale begins at half the standard deviation of the targets
-_LOG_VARIANCE = math.log(5 / 3)
 
 
 class LocationScale(Likelihood):
@@ -42,7 +39,7 @@ class LocationScale(Likelihood):
         """Location [K, N, *out], and scale, which broadcasts to it, of an output of K members."""
 
     @abstractmethod
-    def clean_residual(self, residual: Tensor, unit: Tensor) -> Tensor:
+    def clean_residual(self, residual: Tensor, unit: Tensor, strength: Tensor) -> Tensor:
         """The residuals [K, N, *out] that the scale of an anchored member is learned from; `unit` as the output."""
 
     def log_prob(self, output: Tensor, y: Tensor) -> Tensor:
@@ -51,8 +48,8 @@ class LocationScale(Likelihood):
         check_shapes(location, y)
         return self._log_density(y - location, scale)
 
-    def randomised_log_prob(self, output: Tensor, y: Tensor, unit: Tensor) -> Tensor:
-        """Objective of an anchored member: log p(y + scale·unit∣output), and the scale learned from clean residuals.
+    def randomised_log_prob(self, output: Tensor, y: Tensor, unit: Tensor, strength: Tensor) -> Tensor:
+        """Objective of an anchored member: log p(y + scale·strength·unit∣output), and the scale learned from clean residuals.
 
         The noised residuals would make the scale grow without need, so the gradient of whatever the scale depends on
         comes from log p(y∣output) in their place, with the location held still: with one scale for all members, the M
@@ -67,6 +64,7 @@ class LocationScale(Likelihood):
             output: what the network returned, [K, N, *out].
             y: targets.
             unit: standard normals of the shape of `output`.
+            strength: of the noise, [1 or K, 1 or N].
 
         Returns:
             [K, N].
@@ -74,10 +72,11 @@ class LocationScale(Likelihood):
         location, scale = self.location_and_scale(output)
         check_shapes(location, y)
         known = scale.detach()
-        fit = self._log_density(y + known * unit[..., : location.shape[-1]] - location, known)
+        strength = strength.reshape(*strength.shape, *[1] * (location.dim() - 2))
+        fit = self._log_density(y + known * strength * unit[..., : location.shape[-1]] - location, known)
         if not scale.requires_grad:
             return fit
-        learn = self._log_density(self.clean_residual(y - location.detach(), unit), scale)
+        learn = self._log_density(self.clean_residual(y - location.detach(), unit, strength), scale)
         return fit + (learn - learn.detach())
 
     def check_targets(self, y: Tensor) -> None:
@@ -125,8 +124,8 @@ class ConstantScale(LocationScale):
         """The output itself, and the noise."""
         return output, self.scale.over(output)
 
-    def clean_residual(self, residual: Tensor, unit: Tensor) -> Tensor:
-        """The residuals as they are."""
+    def clean_residual(self, residual: Tensor, unit: Tensor, strength: Tensor) -> Tensor:
+        """The residuals as they are: a scale that all data share is so well known that its spread is left out."""
         return residual
 
     def check_targets(self, y: Tensor) -> None:
@@ -180,15 +179,15 @@ class NetworkScale(LocationScale):
         location, raw = output.chunk(2, -1)
         return location, over_outputs(self.spread, location) * (FLOOR + F.softplus(raw))
 
-    def clean_residual(self, residual: Tensor, unit: Tensor) -> Tensor:
-        """The residuals times a log-normal noise, whose square has mean 1 and variance 2/3.
+    def clean_residual(self, residual: Tensor, unit: Tensor, strength: Tensor) -> Tensor:
+        """The residuals times a log-normal noise, whose square has mean 1 and variance 2/3 where the strength is 1.
 
         The score of log scale in the Gaussian density is (residual/scale)² − 1: with the square, whose own mean square is
         3, multiplied by such a noise it varies by the Fisher information, 2, from member to member, as the score of the
         location does with noised targets. So members differ in their scale as draws of the posterior do.
         """
-        extra = unit[..., residual.shape[-1] :]
-        return residual * torch.exp(0.5 * (math.sqrt(_LOG_VARIANCE) * extra - 0.5 * _LOG_VARIANCE))
+        variance = torch.log1p(2 / 3 * strength.square())
+        return residual * torch.exp(0.5 * (variance.sqrt() * unit[..., residual.shape[-1] :] - 0.5 * variance))
 
     def check_targets(self, y: Tensor) -> None:
         """Refuse class labels, and targets that are all the same."""

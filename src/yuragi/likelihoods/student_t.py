@@ -28,7 +28,9 @@ class _StudentT(LocationScale):
     def unit_log_prob(self, unit: Tensor) -> Tensor:
         """log density of the standard t at `unit` [K, N, *out]."""
         df = self.tail.over(unit)
-        exact = df if df.device.type == "mps" else df.double()  # lgamma of large values loses digits in their difference
+        exact = (
+            df if df.device.type == "mps" else df.double()
+        )  # lgamma of large values loses digits in their difference
         constant = torch.lgamma(0.5 * (exact + 1)) - torch.lgamma(0.5 * exact) - 0.5 * torch.log(math.pi * exact)
         return constant.to(unit.dtype) - 0.5 * (df + 1) * torch.log1p(unit.square() / df)
 
@@ -62,8 +64,11 @@ class StudentT(_StudentT, ConstantScale):
         outputs: int = 1,
         members: int = 1,
     ) -> None:
-        super().__init__(noise, outputs, members if isinstance(noise, str) else 1)
-        self.tail = _degrees_of_freedom(df, members)
+        learned = isinstance(noise, str)
+        if not learned and not isinstance(df, str):
+            _check_nothing_learned(members)
+        super().__init__(noise, outputs, members if learned else 1)
+        self.tail = _degrees_of_freedom(df, members if isinstance(df, str) else 1)
 
     def distribution(self, output: Tensor, member: Tensor) -> StudentTDistribution:
         """Student-t around the output, batch shape [R, N, *out]."""
@@ -90,12 +95,10 @@ class HeteroscedasticStudentT(_StudentT, NetworkScale):
 
     Example:
         >>> HeteroscedasticStudentT(df=4.0).log_prob(torch.zeros(1, 2, 2), torch.zeros(2, 1))
-        tensor([[-0.6157, -0.6157]])
+        tensor([[-0.6158, -0.6158]])
     """
 
-    def __init__(
-        self, df: float | Tensor | Literal["learned"] = "learned", outputs: int = 1, members: int = 1
-    ) -> None:
+    def __init__(self, df: float | Tensor | Literal["learned"] = "learned", outputs: int = 1, members: int = 1) -> None:
         super().__init__(outputs)
         self.tail = _degrees_of_freedom(df, members)
 
@@ -112,4 +115,9 @@ class HeteroscedasticStudentT(_StudentT, NetworkScale):
 
 
 def _degrees_of_freedom(df: float | Tensor | Literal["learned"], members: int) -> Positive:
-    return Positive("df", df, start=_START, members=members if isinstance(df, str) else 1, lowest=_LEAST_DF)
+    return Positive("df", df, start=_START, members=members, lowest=_LEAST_DF)
+
+
+def _check_nothing_learned(members: int) -> None:
+    if members != 1:
+        raise ValueError('members= goes with noise="learned" or df="learned"')

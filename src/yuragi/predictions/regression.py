@@ -101,9 +101,7 @@ class StudentTPrediction(RegressionPrediction):
         def density(y: Tensor) -> Tensor:
             return self._draw_log_prob(y).exp().mean(0)
 
-        found = mixtures.continuous_quantile(
-            lambda y: self._draw_cdf(y).mean(0), density, level, low, high, tolerance
-        )
+        found = mixtures.continuous_quantile(lambda y: self._draw_cdf(y).mean(0), density, level, low, high, tolerance)
         return found.to(self.samples)
 
     def crps(self, y: Any) -> Tensor:
