@@ -19,7 +19,7 @@ def randn(*shape: int, seed: int = 0) -> Tensor:
 def learned(values: list[float]) -> Gaussian:
     likelihood = Gaussian("learned", outputs=len(values)).double()
     with torch.no_grad():
-        likelihood.raw.copy_(torch.tensor([values], dtype=torch.float64).expm1().log())
+        likelihood.scale.raw.copy_(torch.tensor([values], dtype=torch.float64).expm1().log())
     return likelihood
 
 
@@ -168,11 +168,11 @@ def test_anchored_outputs_follow_the_noised_targets_and_the_noise_the_clean_resi
     noised = Normal(output, scale).log_prob(y + scale * unit).sum(-1)
     torch.testing.assert_close(value, noised)  # the value too is that of the noised targets
     weights = randn(4, 6, seed=3)  # a gradient of each entry at once
-    by_output, by_noise = torch.autograd.grad((weights * value).sum(), (output, likelihood.raw))
+    by_output, by_noise = torch.autograd.grad((weights * value).sum(), (output, likelihood.scale.raw))
     (expected,) = torch.autograd.grad((weights * noised).sum(), output)
     torch.testing.assert_close(by_output, expected)
     clean = (weights * likelihood.log_prob(output.detach(), y)).sum()
-    torch.testing.assert_close(by_noise, torch.autograd.grad(clean, likelihood.raw)[0])
+    torch.testing.assert_close(by_noise, torch.autograd.grad(clean, likelihood.scale.raw)[0])
 
 
 def test_anchored_with_a_noise_for_each_member() -> None:

@@ -6,7 +6,7 @@ from yuragi.export import export_onnx
 from yuragi.files import FileError, load, save
 from yuragi.likelihoods import Categorical, Gaussian
 from yuragi.passes import checkpoint_contexts
-from yuragi.prediction import ClassificationPrediction, Prediction, RegressionPrediction, predict
+from yuragi.prediction import ClassificationPrediction, NumericPrediction, Prediction, RegressionPrediction, predict
 from yuragi.training import ConvergenceWarning, Epoch, History, fit
 
 __version__ = "0.1.0"
@@ -22,6 +22,7 @@ __all__ = [
     "Gaussian",
     "History",
     "NegativeELBO",
+    "NumericPrediction",
     "Prediction",
     "RegressionPrediction",
     "bayesianize",

@@ -122,7 +122,7 @@ class Bayesian(StochasticNetwork):
 
         Args:
             x: the network's input: a tensor, a tuple (positional arguments) or a dict (keyword arguments).
-            y: targets, [B, *out] as the network's output for `Gaussian`, [B] class labels for `Categorical`.
+            y: targets, as the likelihood says: [B, *out] for `Gaussian`, [B] class labels for `Categorical`.
             num_data: N, number of data in the whole training set.
             kl_weight: 1 is the true ELBO; below 1 a tempered posterior. A tensor [K] gives each member its own.
             index: [B] int64, which data of the training set these are; needed by `posteriors.Anchored`.
@@ -205,7 +205,7 @@ class Bayesian(StochasticNetwork):
         kl_weight: float | Tensor,
         sample_weight: Tensor | None,
     ) -> Tensor:
-        if not isinstance(self.posterior, Anchored) or not isinstance(self.likelihood, Gaussian):
+        if not isinstance(self.posterior, Anchored) or not self.likelihood.randomises_targets:
             return self.likelihood.log_prob(output, y)
         if index is None:
             raise ValueError(
@@ -213,12 +213,10 @@ class Bayesian(StochasticNetwork):
             )
         unit = self.posterior.target_noise(index, output.shape).to(output.dtype)
         # the noise of a datum that counts v times is that of the mean of v; a tempered posterior is that of more noise
-        if isinstance(kl_weight, Tensor) or kl_weight != 1:
-            unit = unit * torch.as_tensor(kl_weight).to(unit).sqrt().reshape(-1, *[1] * (unit.dim() - 1))
+        strength = torch.as_tensor(kl_weight).to(unit).sqrt().reshape(-1, 1)
         if sample_weight is not None:
-            share = torch.where(sample_weight > 0, sample_weight, 1.0).rsqrt().to(unit.dtype)
-            unit = unit * share.reshape(-1, *[1] * (unit.dim() - 2))
-        return self.likelihood.randomised_log_prob(output, y, unit)
+            strength = strength * torch.where(sample_weight > 0, sample_weight, 1.0).rsqrt().to(unit.dtype)
+        return self.likelihood.randomised_log_prob(output, y, unit, strength)
 
 
 class NegativeELBO(nn.Module):

@@ -22,8 +22,7 @@ from torch.utils import _pytree as pytree
 from yuragi.bayesian import Bayesian, as_arguments
 from yuragi.data import check_finite, count_rows, take_rows, to_tensors
 from yuragi.files import write_atomically
-from yuragi.likelihoods import Categorical, Gaussian
-from yuragi.prediction import ClassificationPrediction, RegressionPrediction
+from yuragi.predictions import ClassificationPrediction, prediction_of
 from yuragi.stochastic import Drawn
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ class Predictive(nn.Module):
         at_once: draws run at once.
 
     Raises:
-        TypeError: not a Bayesian network, or a likelihood that is neither Gaussian nor Categorical.
+        TypeError: not a Bayesian network, or a likelihood without a `Prediction`.
         ValueError: no draws.
     """
 
@@ -53,10 +52,6 @@ class Predictive(nn.Module):
         super().__init__()
         if not isinstance(bnn, Bayesian):
             raise TypeError(f"only a Bayesian network can be exported, got {type(bnn).__name__}: see bayesianize")
-        if not isinstance(bnn.likelihood, (Gaussian, Categorical)):
-            raise TypeError(
-                f"cannot export a network with a {type(bnn.likelihood).__name__} likelihood: only Gaussian and Categorical"
-            )
         if draws < 1:
             raise ValueError(f"draws must be at least 1, got {draws}")
         if bnn.q().is_points:
@@ -88,11 +83,10 @@ class Predictive(nn.Module):
             chunk = range(start, min(start + self.at_once, total))
             drawn = Drawn([values[chunk.start : chunk.stop] for values in draws], [s % members for s in chunk])
             parts.append(self.bnn.run_draws([drawn].__iter__, args, kwargs))
-        samples = torch.cat(parts)
-        if not isinstance(self.bnn.likelihood, Gaussian):
-            classes = ClassificationPrediction(samples)
-            return {"probs": classes.probs, "mutual_information": classes.mutual_information}
-        values = RegressionPrediction(samples, self.bnn.likelihood.noise_of(samples, self.member))
+        output = torch.cat(parts)
+        values = prediction_of(output, self.bnn.likelihood.distribution(output, self.member))
+        if isinstance(values, ClassificationPrediction):
+            return {"probs": values.probs, "mutual_information": values.mutual_information}
         # written out: ONNX has no hypot
         std = (values.epistemic.square() + values.aleatoric.square()).sqrt()
         return {"mean": values.mean, "std": std, "epistemic": values.epistemic, "aleatoric": values.aleatoric}
@@ -105,7 +99,7 @@ def as_module(bnn: Bayesian, draws: int = 32, seed: int | None = 0) -> nn.Module
     when exported; `as_program` finds a smaller one where there is one.
 
     Args:
-        bnn: the Bayesian network, quantised or not; its likelihood Gaussian or Categorical.
+        bnn: the Bayesian network, quantised or not.
         draws: S, the number of draws; with `posteriors.Anchored` at most the number of members.
         seed: seed of the draws.
 
@@ -115,7 +109,7 @@ def as_module(bnn: Bayesian, draws: int = 32, seed: int | None = 0) -> nn.Module
         [N, *positions, C] and "mutual_information" [N, *positions].
 
     Raises:
-        TypeError: not a Bayesian network, or a likelihood that is neither Gaussian nor Categorical.
+        TypeError: not a Bayesian network, or a likelihood without a `Prediction`.
         ValueError: no draws.
 
     Example:
@@ -140,7 +134,7 @@ def as_program(bnn: Bayesian, x: Any = None, draws: int = 32, seed: int | None =
     times the weights in both cases.
 
     Args:
-        bnn: the Bayesian network, quantised or not; its likelihood Gaussian or Categorical.
+        bnn: the Bayesian network, quantised or not.
         x: an input as for `yuragi.predict`, for its shapes and dtypes; the first axis may have any length afterwards. None:
             zeros shaped as what the network has been trained on or has predicted.
         draws: S, the number of draws; with `posteriors.Anchored` at most the number of members.
@@ -150,7 +144,7 @@ def as_program(bnn: Bayesian, x: Any = None, draws: int = 32, seed: int | None =
         The program; `program.module()` takes what the network takes and returns what that of `as_module` does.
 
     Raises:
-        TypeError: not a Bayesian network, a likelihood that is neither Gaussian nor Categorical, or an input that is not
+        TypeError: not a Bayesian network, a likelihood without a `Prediction`, or an input that is not
             made of tensors.
         ValueError: no draws, an `x` that `predict` would refuse, or None where the network has not run yet.
         RuntimeError: `torch.export` cannot trace the network, or only for a fixed number of rows.
@@ -194,7 +188,7 @@ def export_onnx(
     times the weights. Needs the packages of `pip install "yuragi[export]"`.
 
     Args:
-        bnn: the Bayesian network, quantised or not; its likelihood Gaussian or Categorical.
+        bnn: the Bayesian network, quantised or not.
         path: the file, by custom `*.onnx`; written whole or not at all. Constants of two gigabytes and more, which ONNX
             cannot hold in one file, go to `path` with ".data" appended.
         x: an input as for `yuragi.predict`, for its shapes and dtypes; the first axis may have any length afterwards. None:
@@ -204,7 +198,7 @@ def export_onnx(
 
     Raises:
         ImportError: a package is missing.
-        TypeError: not a Bayesian network, a likelihood that is neither Gaussian nor Categorical, or an input that is not
+        TypeError: not a Bayesian network, a likelihood without a `Prediction`, or an input that is not
             made of tensors.
         ValueError: no draws, an `x` that `predict` would refuse, or None where the network has not run yet.
         RuntimeError: the network cannot be traced for any number of rows, or has an operation that ONNX lacks.

@@ -38,7 +38,16 @@ _KINDS: dict[str, tuple[type[nn.Module], ...]] = {
         quantization.Int8MeanField,
         quantization.Points,
     ),
-    "likelihood": (likelihoods.Gaussian, likelihoods.Categorical),
+    "likelihood": (
+        likelihoods.Gaussian,
+        likelihoods.HeteroscedasticGaussian,
+        likelihoods.StudentT,
+        likelihoods.HeteroscedasticStudentT,
+        likelihoods.Poisson,
+        likelihoods.NegativeBinomial,
+        likelihoods.Categorical,
+        likelihoods.Bernoulli,
+    ),
 }
 
 

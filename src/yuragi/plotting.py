@@ -1,4 +1,4 @@
-"""Matplotlib pictures of a `RegressionPrediction`; every function takes and returns `ax`."""
+"""Matplotlib pictures of a `NumericPrediction`; every function takes and returns `ax`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from yuragi.prediction import RegressionPrediction
+from yuragi.predictions import NumericPrediction
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _BLUE, _ORANGE, _GREY = "#0072B2", "#D55E00", "#555555"
 
 
-def band(prediction: RegressionPrediction, x: Tensor, ax: Axes, label: str = "mean") -> Axes:
+def band(prediction: NumericPrediction, x: Tensor, ax: Axes, label: str = "mean") -> Axes:
     """Draw the mean and two bands of ± 2 standard deviations against one input: total, and epistemic alone.
 
     Args:
@@ -39,7 +39,7 @@ def band(prediction: RegressionPrediction, x: Tensor, ax: Axes, label: str = "me
     return _finished(ax, "y")
 
 
-def spread(prediction: RegressionPrediction, x: Tensor, ax: Axes) -> Axes:
+def spread(prediction: NumericPrediction, x: Tensor, ax: Axes) -> Axes:
     """Draw the total and the epistemic standard deviation against one input; arguments as for `band`."""
     at, order = _sorted(prediction, x)
     ax.plot(at, _line(prediction.std, order), color=_BLUE, label="std")
@@ -62,7 +62,7 @@ def _finished(ax: Axes, ylabel: str) -> Axes:
     return ax
 
 
-def _sorted(prediction: RegressionPrediction, x: Tensor) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def _sorted(prediction: NumericPrediction, x: Tensor) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     rows, outputs = prediction.num_rows, prediction.mean[0].numel()
     if outputs != 1 or x.numel() != rows:
         raise ValueError(f"a picture needs one input and one output: x has shape {tuple(x.shape)}, y {outputs} outputs")
