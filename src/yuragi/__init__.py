@@ -1,7 +1,8 @@
 """yuragi: an honest error bar on every prediction of a PyTorch network, by stochastic variational inference."""
 
 from yuragi import calibration, estimators, likelihoods, metrics, penalties, posteriors, priors, quantization
-from yuragi.bayesian import ELBO, Bayesian, NegativeELBO, bayesianize
+from yuragi.bayesian import ELBO, Bayesian, NegativeELBO
+from yuragi.conversion import bayesianize
 from yuragi.export import export_onnx
 from yuragi.files import FileError, load, save
 from yuragi.likelihoods import Categorical, Gaussian

@@ -1,23 +1,20 @@
-"""From a network to a Bayesian one: `bayesianize` and the module that it returns."""
+"""The Bayesian network, and its training objective."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from yuragi.coverage import Coverage
-from yuragi.estimators import ESTIMATORS, Estimator
-from yuragi.likelihoods import Gaussian, Likelihood
-from yuragi.posteriors import Anchored, MeanField, Posterior
-from yuragi.priors import FanIn, Prior
-from yuragi.starts import member_starts
+from yuragi.estimators import Estimator
+from yuragi.likelihoods import Likelihood
+from yuragi.posteriors import Anchored, Posterior
+from yuragi.priors import Prior
 from yuragi.stochastic import StochasticNetwork
-from yuragi.weights import LeftOut, Weight, Where, as_template, select_weights
+from yuragi.weights import LeftOut, Weight
 
 Penalty = Callable[[Tensor, Tensor], Tensor]  # (outputs [K, B, *out], targets) -> scalar
 
@@ -50,7 +47,11 @@ class Bayesian(StochasticNetwork):
         members: K.
         weights, left_out: which parameters are Bayesian, and which are not.
         explored: whether a pass has found out where a per-example estimator gives way to one draw.
+        provenance: how the network was fitted, by name: what `fit` was told or found; a `Prediction` has it too.
     """
+
+    provenance: dict[str, Any]
+    recipe: Any = None  # what made this network, where `bayesianize` did: a `yuragi.conversion.Recipe`
 
     def __init__(
         self,
@@ -67,6 +68,7 @@ class Bayesian(StochasticNetwork):
         super().__init__(module, weights, left_out, posterior, estimator, members, output)
         self.prior = prior
         self.likelihood = likelihood
+        self.provenance = {}
 
     # -- the distribution over weights
 
@@ -245,105 +247,6 @@ class NegativeELBO(nn.Module):
         return self.bnn.loss(x, y, self.num_data, **options)
 
 
-def bayesianize(
-    module: nn.Module,
-    *,
-    likelihood: Likelihood | None = None,
-    prior: Prior | None = None,
-    posterior: Posterior | None = None,
-    estimator: Estimator | None = None,
-    members: int | None = None,
-    where: Where = None,
-    output: Callable[[Any], Tensor] | str | int | None = None,
-    start: Literal["fresh", "trained"] = "fresh",
-    seed: int | None = None,
-) -> Bayesian:
-    """Make a network Bayesian: its weights become the means of a posterior, with a spread beside each one.
-
-    The module itself is kept and used, not copied; with one member its parameters are the means.
-
-    Args:
-        module: any `nn.Module`.
-        likelihood: p(y∣f(x)); `Gaussian(noise="learned")` when None.
-        prior: p(w); `priors.FanIn()` when None.
-        posterior: q(w); `posteriors.MeanField()` when None.
-        estimator: "flipout" (per-example noise where valid, right for every layer), "local" (the least gradient noise
-            for linear layers, an approximation for convolutions) or "shared" (one draw a pass, and the only one for a
-            posterior whose weights are correlated); None: "flipout" where it is valid, else "shared".
-        members: K, components of the mixture posterior, all trained at once; None is 1, and 20 for `Anchored`.
-        where: what becomes Bayesian: a glob pattern on parameter or module names, a module type, a predicate of
-            (parameter name, owning module), or a sequence of these. Everything trainable when None; all but the
-            normalisation layers with `yuragi.weights.everything_but(yuragi.weights.NORMS)`. What no Bayesian weight
-            reaches is computed once, for all members and draws.
-        output: which part of what the network returns is the prediction: a key, attribute, index or function.
-        start: with several members, begin each from `reset_parameters()` ("fresh") or near the weights ("trained").
-        seed: seed of the members' starts and anchors; the global random state is used when None, and left alone otherwise.
-
-    Returns:
-        The `Bayesian` network, on the device of the module.
-
-    Raises:
-        ValueError: nothing was selected, a lazy module is not initialised, or an argument is out of range.
-        TypeError: `module` is not an `nn.Module`, or already Bayesian.
-
-    Example:
-        >>> import yuragi as yu
-        >>> net = nn.Sequential(nn.Linear(3, 16), nn.ReLU(), nn.Linear(16, 1))
-        >>> bnn = yu.bayesianize(net, likelihood=yu.Gaussian(noise=0.1), estimator="local")
-        >>> bnn(torch.randn(5, 3)).shape
-        torch.Size([5, 1])
-    """
-    if isinstance(module, Bayesian) or not isinstance(module, nn.Module):
-        raise TypeError(f"bayesianize takes a deterministic nn.Module, got {type(module).__name__}")
-    for name, part, kind in (
-        ("likelihood", likelihood, Likelihood),
-        ("prior", prior, Prior),
-        ("posterior", posterior, Posterior),
-    ):
-        if part is not None and not isinstance(part, kind):
-            got = part.__name__ + " itself" if isinstance(part, type) else repr(part)
-            raise TypeError(f"{name} must be a {kind.__name__} such as yuragi.{_EXAMPLES[name]}, got {got}")
-    posterior = MeanField() if posterior is None else copy.deepcopy(posterior)
-    estimator = _chosen_estimator(estimator, posterior)
-    prior = FanIn() if prior is None else copy.deepcopy(prior)
-    likelihood = Gaussian() if likelihood is None else copy.deepcopy(likelihood)
-    if members is None:
-        members = 20 if isinstance(posterior, Anchored) else 1
-    if members < 1:
-        raise ValueError(f"members must be at least 1, got {members}")
-    weights, left_out = select_weights(module, where)
-    devices = {str(weight.parameter.device) for weight in weights}
-    if len(devices) > 1:
-        raise ValueError(
-            f"the Bayesian weights lie on several devices ({', '.join(sorted(devices))}): move them to one"
-        )
-    bnn = Bayesian(
-        module, weights, left_out, prior, posterior, likelihood.to(devices.pop()), estimator, members, output
-    )
-    with nullcontext() if seed is None else torch.random.fork_rng():
-        if seed is not None:
-            torch.manual_seed(seed)
-        prior.setup(weights, members)
-        posterior.setup(weights, prior, members)
-        starts = prior.initial_means(weights, member_starts(module, weights, members, start))
-        means = posterior.initial_means(starts)
-    _install(bnn, means)
-    return bnn
-
-
-def _chosen_estimator(estimator: Estimator | None, posterior: Posterior) -> Estimator:
-    if estimator is None:
-        return "flipout" if posterior.independent else "shared"
-    if estimator not in ESTIMATORS:
-        raise ValueError(f"estimator must be one of {', '.join(ESTIMATORS)}, got {estimator!r}")
-    if estimator != "shared" and not posterior.independent:
-        raise ValueError(
-            f'estimator "{estimator}" gives each example noise of its own that is independent over the weights, but under '
-            f'{type(posterior).__name__} they are correlated: use "shared"'
-        )
-    return estimator
-
-
 def as_arguments(x: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """A batch as the network's arguments: a tuple or list is positional, a dict is by keyword, else one argument."""
     if isinstance(x, Mapping):
@@ -351,22 +254,3 @@ def as_arguments(x: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     if isinstance(x, (tuple, list)):
         return tuple(x), {}
     return (x,), {}
-
-
-def _install(bnn: Bayesian, means: list[Tensor]) -> None:
-    if bnn.members == 1:
-        with torch.no_grad():
-            for weight, mean in zip(bnn.weights, means, strict=True):
-                if mean.data_ptr() != weight.parameter.data_ptr():  # else it is the parameter, and begins where it is
-                    weight.parameter.copy_(mean[0])
-        return
-    for weight, mean in zip(bnn.weights, means, strict=True):
-        as_template(weight.parameter)
-        bnn.means.register_parameter(weight.name.replace(".", "/"), nn.Parameter(mean))
-
-
-_EXAMPLES = {
-    "likelihood": "Gaussian(noise=0.1)",
-    "prior": "priors.FanIn()",
-    "posterior": "posteriors.Anchored()",
-}

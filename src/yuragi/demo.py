@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from yuragi.bayesian import Bayesian, bayesianize
+from yuragi.bayesian import Bayesian
+from yuragi.conversion import bayesianize
 from yuragi.estimators import Estimator
 from yuragi.likelihoods import Gaussian
 from yuragi.posteriors import Anchored, MeanField, MeanFieldDistribution

@@ -21,7 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from yuragi import likelihoods, posteriors, priors, quantization
-from yuragi.bayesian import Bayesian, bayesianize
+from yuragi.bayesian import Bayesian
+from yuragi.conversion import bayesianize
 from yuragi.weights import as_new
 
 _VERSION = 1

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from yuragi import files
-from yuragi.bayesian import Bayesian, bayesianize
+from yuragi.bayesian import Bayesian
+from yuragi.conversion import bayesianize
 from yuragi.likelihoods import Gaussian
 from yuragi.metrics import interval_coverage, rmse
 from yuragi.posteriors import Anchored

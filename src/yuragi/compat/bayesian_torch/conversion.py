@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from yuragi import passes
-from yuragi.bayesian import Bayesian, bayesianize
+from yuragi.bayesian import Bayesian
+from yuragi.conversion import bayesianize
 from yuragi.estimators import Estimator
 from yuragi.posteriors import MeanField, MeanFieldDistribution
 from yuragi.posteriors.posterior import inverse_softplus
