@@ -104,6 +104,10 @@ class Bayesian(StochasticNetwork):
         reached = self._reached if self.explored else None
         return Coverage.of(self.module, self.weights, self.left_out, self.estimator, self._shared, reached)
 
+    def become(self, other: Bayesian) -> None:
+        """Take over everything from another network, which is not to be used any more."""
+        self.__dict__ = other.__dict__
+
     # -- the objective
 
     def elbo(

@@ -60,7 +60,7 @@ class Recipe:
         output: Callable[[Any], Tensor] | str | int | None,
     ) -> Bayesian:
         """The network `module` made Bayesian with these parts, which are copied."""
-        posterior, prior, likelihood = (copy.deepcopy(part) for part in (posterior, prior, likelihood))
+        prior, posterior, likelihood = copy.deepcopy(prior), copy.deepcopy(posterior), copy.deepcopy(likelihood)
         estimator = _chosen_estimator(self.estimator, posterior)
         if members is None:
             members = ANCHORED_MEMBERS if isinstance(posterior, Anchored) else 1
@@ -87,11 +87,16 @@ class Recipe:
         return bnn
 
     def rebuild(
-        self, bnn: Bayesian, prior: Prior, posterior: Posterior, likelihood: Likelihood, members: int | None
+        self,
+        bnn: Bayesian,
+        module: nn.Module,
+        prior: Prior,
+        posterior: Posterior,
+        likelihood: Likelihood,
+        members: int | None,
     ) -> Bayesian:
-        """A network like `bnn`, not yet trained, with other parts; `bnn` is left as it is."""
+        """A network like `bnn`, with other parts: from `module`, which is that of `bnn` or a copy of it."""
         names = set(bnn.weight_names)
-        module = copy.deepcopy(bnn.module)
         for name in names:
             as_new(module.get_parameter(name))
         return self.build(module, prior, posterior, likelihood, members, lambda name, _: name in names, bnn.output)
@@ -152,9 +157,9 @@ def bayesianize(
     if isinstance(module, Bayesian) or not isinstance(module, nn.Module):
         raise TypeError(f"bayesianize takes a deterministic nn.Module, got {type(module).__name__}")
     recipe = Recipe(
-        _alternatives("prior", prior, Prior, FanIn(), tuple(FanIn(gain) for gain in _AUTO_GAINS)),
-        _alternatives("posterior", posterior, Posterior, MeanField(), (Anchored(), MeanField())),
-        None if likelihood == "auto" else _alternatives("likelihood", likelihood, Likelihood, Gaussian(), ()),
+        _alternatives("prior", prior, FanIn(), tuple(FanIn(gain) for gain in _AUTO_GAINS)),
+        _alternatives("posterior", posterior, MeanField(), (Anchored(), MeanField())),
+        None if likelihood == "auto" else _alternatives("likelihood", likelihood, Gaussian(), ()),
         estimator,
         members,
         start,
@@ -164,9 +169,8 @@ def bayesianize(
     return recipe.build(module, recipe.priors[0], recipe.posteriors[0], first, members, where, output)
 
 
-def _alternatives(
-    name: str, given: Any, kind: type[Part], default: Part, recommended: tuple[Part, ...]
-) -> tuple[Part, ...]:
+def _alternatives(name: str, given: Any, default: Part, recommended: tuple[Part, ...]) -> tuple[Part, ...]:
+    kind = _KINDS[name]
     if given is None:
         return (default,)
     if isinstance(given, str) and given == "auto":
@@ -206,6 +210,7 @@ def _install(bnn: Bayesian, means: list[Tensor]) -> None:
         bnn.means.register_parameter(weight.name.replace(".", "/"), nn.Parameter(mean))
 
 
+_KINDS: dict[str, type[nn.Module]] = {"prior": Prior, "posterior": Posterior, "likelihood": Likelihood}
 _AUTO_GAINS = (0.5, 1.0, 2.0)
 _EXAMPLES = {
     "likelihood": "Gaussian(noise=0.1)",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -78,6 +78,22 @@ def predict(
     """
     if not isinstance(bnn, Bayesian):
         raise TypeError(f"predict takes a network made by bayesianize, got {type(bnn).__name__}")
+    output, member = outputs(bnn, x, samples, seed, batch_size)
+    with torch.no_grad():
+        prediction = prediction_of(output, bnn.likelihood.distribution(output, member))
+    _check_finite(prediction.samples)
+    return replace(prediction, provenance={**bnn.provenance, "samples": len(output), "seed": seed})
+
+
+@torch.no_grad()
+def outputs(
+    bnn: Bayesian, x: Any, samples: int, seed: int | None, batch_size: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """What the network returns in evaluation mode under draws of its weights; arguments as for `predict`.
+
+    Returns:
+        [S, N, ...], and the member that each draw is from, int64 [S].
+    """
     if samples < 1:
         raise ValueError(f"samples must be at least 1, got {samples}")
     if batch_size is not None and batch_size < 1:
@@ -86,7 +102,7 @@ def predict(
     x = to_tensors(x, like.device, like.dtype)
     rows = count_rows(x)
     check_finite("x", x)
-    with torch.no_grad(), _evaluating(bnn):
+    with _evaluating(bnn):
         q = bnn.q()
         if q.is_points:
             samples = min(samples, bnn.members)
@@ -112,11 +128,7 @@ def predict(
                     f"the network returned {tuple(part.shape[1:])} for {len(index)} rows: the first axis must be the rows"
                 )
             parts.append(part)
-        output = torch.cat(parts, 1)
-        distribution = bnn.likelihood.distribution(output, torch.tensor(member, device=like.device))
-        prediction = prediction_of(output, distribution)
-        _check_finite(prediction.samples)
-        return prediction
+    return torch.cat(parts, 1), torch.tensor(member, device=like.device)
 
 
 def _check_finite(samples: Tensor) -> None:

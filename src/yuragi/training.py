@@ -1,84 +1,19 @@
-"""`fit`: train a Bayesian network by stochastic variational inference."""
+"""`fit`: train a Bayesian network by stochastic variational inference, and choose what was left open."""
 
 from __future__ import annotations
 
-import math
-import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from yuragi.bayesian import Bayesian, Penalty
-from yuragi.data import Batches, batches, check_rows, take_rows, to_tensors
-from yuragi.posteriors import Anchored
-from yuragi.prediction import predict
+from yuragi.loop import ConvergenceWarning, Epoch, History, constant, cosine, train
+from yuragi.selection import KL_WEIGHTS, select
 
-DEFAULT_LR = 1e-2
-DEFAULT_STEPS = 2000
-DEFAULT_BATCH = 128
-_NOISE_LR = 10.0  # the noise is one number among many weights: at their learning rate it would lag behind
-_VALIDATIONS = 100  # over a whole fit
-_UNCONVERGED = 0.05  # nats per datum gained in the last quarter
-
-
-class ConvergenceWarning(UserWarning):
-    """The fit stopped while the objective was still improving."""
-
-
-class Epoch(NamedTuple):
-    """What a callback sees after each epoch; log-likelihoods are means in nats per datum, the KL a sum in nats."""
-
-    epoch: int
-    epochs: int
-    loss: float
-    log_likelihood: float
-    kl: float
-    lr: float
-    validation: float | None
-
-
-@dataclass
-class History:
-    """What happened in a fit, epoch by epoch.
-
-    Attributes:
-        loss: negative ELBO per datum, nats, with the penalty where there is one.
-        log_likelihood: mean log p(y∣x,w), nats per datum.
-        kl: KL(q‖p), nats.
-        validation: (epoch, mean held-out log-likelihood of the predictive mixture, nats per datum).
-        stopped: "epochs" (ran to the end), "validation" (early stopping) or "callback".
-        converged: False when the loss was still improving at the end.
-        best_epoch: the epoch whose state was kept, with validation.
-        settings: what the fit ran with, defaults filled in.
-        steps: optimiser steps made.
-        seconds: wall-clock time.
-    """
-
-    loss: list[float] = field(default_factory=list)
-    log_likelihood: list[float] = field(default_factory=list)
-    kl: list[float] = field(default_factory=list)
-    validation: list[tuple[int, float]] = field(default_factory=list)
-    stopped: str = "epochs"
-    converged: bool = True
-    best_epoch: int | None = None
-    settings: dict[str, Any] = field(default_factory=dict)
-    steps: int = 0
-    seconds: float = 0.0
-
-
-def cosine(done: float) -> float:
-    """Learning-rate multiplier that falls from 1 to 0 along half a cosine as `done` goes from 0 to 1."""
-    return 0.5 * (1 + math.cos(math.pi * done))
-
-
-def constant(done: float) -> float:
-    """Learning-rate multiplier that stays at 1."""
-    return 1.0
+__all__ = ["ConvergenceWarning", "Epoch", "History", "constant", "cosine", "fit"]
 
 
 def fit(
@@ -89,7 +24,7 @@ def fit(
     batch_size: int | None = None,
     lr: float | None = None,
     schedule: Callable[[float], float] = cosine,
-    kl_weight: float | Tensor = 1.0,
+    kl_weight: float | Tensor | Sequence[float] | Literal["auto"] = 1.0,
     sample_weight: Any = None,
     validation: Any = None,
     patience: int = 20,
@@ -108,9 +43,12 @@ def fit(
         batch_size: rows a step; None: 128. A DataLoader keeps its own.
         lr: learning rate of Adam; None: 1e-2. The likelihood's own parameters (the learned noise) get ten times it.
         schedule: learning-rate multiplier as a function of the fraction of steps done; `cosine` or `constant`.
-        kl_weight: 1 is the true ELBO; a tensor [K] gives each member its own.
+        kl_weight: 1 is the true ELBO; a tensor [K] gives each member its own. A list of numbers, or "auto" for 1, 0.3, 0.1,
+            0.03 and 0.01, are alternatives, as those that `bayesianize` was given: all are trained side by side on four
+            fifths of the rows, scored by the log-likelihood of the rest, and the best is refitted on all rows.
         sample_weight: [N], for data in memory; 2 counts a row twice.
         validation: held-out (x, y): their log-likelihood is watched, the best state kept, and training stopped early.
+            Alternatives are scored on them, too.
         patience: how many validations without improvement are allowed; there are at most 100 in a fit.
         optimizer: makes the optimiser from parameter groups, in place of Adam.
         parameter_groups: groups with options of their own, as for `torch.optim`; other parameters form a default group.
@@ -120,7 +58,7 @@ def fit(
         seed: of batches, noise and dropout; the global random state is used when None, and left alone otherwise.
 
     Returns:
-        A `History`.
+        A `History`; its `selection` says what was chosen and from what.
 
     Raises:
         ValueError: data that are empty, NaN, infinite or of wrong shape, or an argument out of range.
@@ -137,211 +75,67 @@ def fit(
         >>> bool(abs(bnn.module.weight - 2) < 0.1)
         True
     """
-    _check_arguments(epochs, lr, patience, kl_weight)
-    start = time.perf_counter()
-    like = bnn.reference_tensor
-    generator = None if seed is None else torch.Generator(like.device).manual_seed(seed)
-    source = batches(
+    settings: dict[str, Any] = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "lr": lr,
+        "schedule": schedule,
+        "optimizer": optimizer,
+        "penalty": penalty,
+    }
+    chosen = None
+    weight: Any = kl_weight
+    if isinstance(kl_weight, str) and kl_weight != "auto":
+        raise ValueError(
+            f'kl_weight must be a number, a tensor [members], a list of numbers or "auto", got {kl_weight!r}'
+        )
+    if isinstance(kl_weight, (str, list, tuple)) or (bnn.recipe is not None and bnn.recipe.open):
+        if parameter_groups:
+            raise ValueError("parameter_groups= names parameters, and candidates have others: decide everything first")
+        chosen = select(
+            bnn,
+            data,
+            kl_weights=_alternatives(kl_weight),
+            validation=validation,
+            sample_weight=sample_weight,
+            seed=seed,
+            **settings,
+        )
+        weight = chosen.chosen.kl_weight
+    history = train(
+        bnn,
         data,
-        batch_size=DEFAULT_BATCH if batch_size is None else batch_size,
+        kl_weight=weight,
         sample_weight=sample_weight,
-        indexed=isinstance(bnn.posterior, Anchored),
-        generator=generator,
-        device=like.device,
-        dtype=like.dtype,
+        validation=validation,
+        patience=patience,
+        parameter_groups=parameter_groups,
+        callbacks=callbacks,
+        seed=seed,
+        **settings,
     )
-    if epochs is None:
-        epochs = max(20, -(-DEFAULT_STEPS // source.steps))
-    lr = DEFAULT_LR if lr is None else lr
-    if validation is not None:
-        validation = _checked_validation(bnn, validation)
-    groups = _groups(bnn, list(parameter_groups), lr)
-    make = optimizer or (lambda groups: torch.optim.Adam(groups, lr=lr, fused=like.device.type in ("cpu", "cuda")))
-    history = History(
-        settings={"epochs": epochs, "lr": lr, "schedule": schedule.__name__, "seed": seed, "num_data": source.num_data}
-    )
-    modes = [(module, module.training) for module in bnn.modules()]
-    with torch.random.fork_rng() if seed is not None else nullcontext():
-        if seed is not None:
-            torch.manual_seed(seed)
-        try:
-            bnn.train()
-            _initialise_likelihood(bnn, source)
-            optimiser = _made(make, groups)
-            run = _Run(bnn, source, optimiser, schedule, kl_weight, generator, epochs, history, penalty)
-            run.train(validation, patience, callbacks)
-        finally:
-            for module, training in modes:
-                module.training = training
-    history.seconds = time.perf_counter() - start
-    if history.stopped == "epochs" and _still_falling(history.loss):
-        history.converged = False
+    history.selection = chosen
+    bnn.provenance = history.provenance(bnn)
+    if not history.converged:
         warnings.warn(
-            f"the fit stopped after {epochs} epochs while the negative ELBO was still falling (now {history.loss[-1]:.3g} "
-            "nats per datum): give it more epochs or a higher lr",
+            f"the fit stopped after {len(history.loss)} epochs while the negative ELBO was still falling (now "
+            f"{history.loss[-1]:.3g} nats per datum): give it more epochs or a higher lr",
             ConvergenceWarning,
             stacklevel=2,
         )
     return history
 
 
-class _Run:
-    """The loop of one fit."""
-
-    def __init__(
-        self,
-        bnn: Bayesian,
-        source: Batches,
-        optimizer: torch.optim.Optimizer,
-        schedule: Callable[[float], float],
-        kl_weight: float | Tensor,
-        generator: torch.Generator | None,
-        epochs: int,
-        history: History,
-        penalty: Penalty | None,
-    ) -> None:
-        self.bnn, self.source, self.optimizer, self.history = bnn, source, optimizer, history
-        self.schedule, self.kl_weight, self.generator, self.epochs = schedule, kl_weight, generator, epochs
-        self.penalty = penalty
-        self.rates = [group["lr"] for group in optimizer.param_groups]
-        self.best = -math.inf
-        self.best_state: dict[str, Tensor] | None = None
-
-    def train(self, validation: Any, patience: int, callbacks: Sequence[Callable[[Epoch], bool | None]]) -> None:
-        every = max(1, self.epochs // _VALIDATIONS)
-        worse = 0
-        for epoch in range(1, self.epochs + 1):
-            loss, log_likelihood, kl = self._epoch(epoch)
-            self.history.loss.append(loss)
-            self.history.log_likelihood.append(log_likelihood)
-            self.history.kl.append(kl)
-            if not math.isfinite(loss):
-                raise FloatingPointError(
-                    f"the loss became {loss} in epoch {epoch}: lower lr, or check the scale of the data"
-                )
-            score = None
-            if validation is not None and (epoch % every == 0 or epoch == self.epochs):
-                score = self._validate(validation, epoch)
-                worse = 0 if self.history.best_epoch == epoch else worse + 1
-            rate = self.optimizer.param_groups[0]["lr"]
-            record = Epoch(epoch, self.epochs, loss, log_likelihood, kl, rate, score)
-            stops = [callback(record) for callback in callbacks]  # every one is called
-            if any(stops):
-                self.history.stopped = "callback"
-                break
-            if worse > patience:
-                self.history.stopped = "validation"
-                break
-        if self.best_state is not None:
-            self.bnn.load_state_dict(self.best_state)
-
-    def _epoch(self, epoch: int) -> list[float]:
-        done = (epoch - 1) * self.source.steps
-        total = self.epochs * self.source.steps
-        sums, rows = torch.zeros(3, device=self.bnn.reference_tensor.device), 0
-        for step, batch in enumerate(self.source):
-            multiplier = self.schedule((done + step) / total)
-            for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
-                group["lr"] = rate * multiplier
-            parts = self.bnn.elbo(
-                batch.x,
-                batch.y,
-                self.source.num_data,
-                kl_weight=self.kl_weight,
-                index=batch.index,
-                sample_weight=batch.weight,
-                generator=self.generator,
-                penalty=self.penalty,
-            )
-            self.optimizer.zero_grad(set_to_none=True)
-            parts.loss.backward()
-            self.optimizer.step()
-            sums += len(batch.y) * torch.stack([parts.loss.detach(), parts.log_likelihood, parts.kl])
-            rows += len(batch.y)
-            self.history.steps += 1
-        if rows == 0:
-            raise ValueError("the data are empty: the loader yielded no batch")
-        return (sums / rows).tolist()
-
-    def _validate(self, validation: Any, epoch: int) -> float:
-        x, y = validation
-        score = float(predict(self.bnn, x, samples=32, seed=0).log_prob(y).mean())
-        self.history.validation.append((epoch, score))
-        if score > self.best:
-            self.best = score
-            self.best_state = {name: value.detach().clone() for name, value in self.bnn.state_dict().items()}
-            self.history.best_epoch = epoch
-        return score
-
-
-def _check_arguments(epochs: int | None, lr: float | None, patience: int, kl_weight: float | Tensor) -> None:
-    if epochs is not None and epochs < 1:
-        raise ValueError(f"epochs must be at least 1, got {epochs}")
-    if lr is not None and not (math.isfinite(lr) and lr > 0):
-        raise ValueError(f"lr must be positive and finite, got {lr}")
-    if patience < 0:
-        raise ValueError(f"patience must not be negative, got {patience}")
-    weight = torch.as_tensor(kl_weight)
-    if not bool((torch.isfinite(weight) & (weight >= 0)).all()):
-        raise ValueError(f"kl_weight must be finite and not negative, got {kl_weight}")
-
-
-def _made(
-    make: Callable[[list[dict[str, Any]]], torch.optim.Optimizer], groups: list[dict[str, Any]]
-) -> torch.optim.Optimizer:
-    optimizer = make(groups)
-    if isinstance(optimizer, torch.optim.LBFGS):
+def _alternatives(kl_weight: float | Tensor | Sequence[float] | str) -> tuple[float, ...]:
+    if isinstance(kl_weight, str):
+        return KL_WEIGHTS
+    if isinstance(kl_weight, (list, tuple)):
+        if not kl_weight:
+            raise ValueError("kl_weight is an empty list: give one number at least")
+        return tuple(float(weight) for weight in kl_weight)
+    if isinstance(kl_weight, Tensor) and kl_weight.dim():
         raise ValueError(
-            "LBFGS evaluates the loss several times a step, and here each time has other noise: use Adam or SGD"
+            "a tensor kl_weight gives each member its own, but here the members are still to be chosen: give a number, or a "
+            "list of alternatives"
         )
-    return optimizer
-
-
-def _checked_validation(bnn: Bayesian, validation: Any) -> tuple[Any, Tensor]:
-    if not isinstance(validation, (tuple, list)) or len(validation) != 2:
-        raise TypeError(f"validation must be a pair (x, y), got {type(validation).__name__}")
-    like = bnn.reference_tensor
-    x, y = (to_tensors(part, like.device, like.dtype) for part in validation)
-    check_rows(x, y, " of the validation data")
-    first = slice(0, 2)
-    predict(bnn, take_rows(x, first), samples=1).log_prob(y[first])  # refuses targets of another shape now, not later
-    return x, y
-
-
-def _groups(bnn: Bayesian, given: list[dict[str, Any]], lr: float) -> list[dict[str, Any]]:
-    given = [{**group, "params": list(group["params"])} for group in given]
-    taken = {id(parameter) for group in given for parameter in group["params"]}
-
-    def rest(module: nn.Module) -> list[nn.Parameter]:
-        return [p for p in module.parameters() if p.requires_grad and id(p) not in taken]
-
-    noise = rest(bnn.likelihood)
-    taken |= {id(parameter) for parameter in noise}
-    groups = [*given, {"params": rest(bnn)}, {"params": noise, "lr": _NOISE_LR * lr}]
-    groups = [group for group in groups if group["params"]]
-    if not groups:
-        raise ValueError("nothing to train: every parameter has requires_grad=False")
-    return groups
-
-
-def _initialise_likelihood(bnn: Bayesian, source: Batches) -> None:
-    # all targets where they are in memory; else those of as many batches as it takes until not all are equal
-    seen: list[Tensor] = []
-    for batch in source:
-        seen.append(getattr(source, "y", batch.y))
-        y = torch.cat(seen)
-        if hasattr(source, "y") or len(seen) == source.steps or bool((y != y[:1]).any()):
-            bnn.likelihood.check_targets(y)
-            bnn.likelihood.initialise(y)
-            return
-
-
-def _still_falling(loss: list[float]) -> bool:
-    if len(loss) < 4:
-        return False
-    values = torch.tensor(loss, dtype=torch.float64)
-    half, quarter = len(loss) // 2, len(loss) // 4
-    before, last = values[half:-quarter], values[-quarter:]
-    # the variance of the noise alone, from successive differences (von Neumann 1941): a steady fall does not count as noise
-    noise = sum(float(part.diff().square().mean()) / 2 / len(part) for part in (before, last) if len(part) > 1)
-    return float(before.mean() - last.mean()) > _UNCONVERGED + 3 * math.sqrt(noise)
+    return (float(kl_weight),)  # type: ignore[arg-type]

@@ -75,6 +75,7 @@ class NegativeBinomial(_Counts):
         tensor([[-0.6931, -2.7726]])
     """
 
+    per_member = ("dispersion",)
     initialised: Tensor
 
     def __init__(

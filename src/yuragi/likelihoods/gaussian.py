@@ -14,6 +14,10 @@ class _Normal(LocationScale):
         """log N(unit; 0, 1)."""
         return -0.5 * (unit.square() + LOG_2PI)
 
+    def distribution(self, output: Tensor, member: Tensor) -> Normal:
+        """Normal, batch shape [R, N, *out]."""
+        return Normal(*self.predicted(output, member), validate_args=False)
+
 
 class Gaussian(_Normal, ConstantScale):
     """y ~ N(f(x), noise²), independent for each output.
@@ -33,9 +37,7 @@ class Gaussian(_Normal, ConstantScale):
         tensor([[-0.2258, -0.2258]])
     """
 
-    def distribution(self, output: Tensor, member: Tensor) -> Normal:
-        """N(output, noise²), batch shape [R, N, *out]."""
-        return Normal(output, self.scale.over_rows(output, member).expand_as(output), validate_args=False)
+    per_member = ("noise",)
 
 
 class HeteroscedasticGaussian(_Normal, NetworkScale):
@@ -56,7 +58,3 @@ class HeteroscedasticGaussian(_Normal, NetworkScale):
         >>> HeteroscedasticGaussian().distribution(output, torch.tensor([0])).stddev
         tensor([[[0.6941]]])
     """
-
-    def distribution(self, output: Tensor, member: Tensor) -> Normal:
-        """N(m, σ²), batch shape [R, N, ..., d]."""
-        return Normal(*self.location_and_scale(output), validate_args=False)

@@ -20,6 +20,15 @@ class Likelihood(nn.Module, ABC):
     randomises_targets = False
     """Whether `randomised_log_prob` uses its noise, so that an anchored member must know which data it is given."""
 
+    per_member: tuple[str, ...] = ()
+    """Arguments that may be a tensor [K], which gives each member its own."""
+    inflation: Tensor | None
+    """What the scale of a distribution is multiplied by, scalar: 1, or what held-out data say; None for a known scale."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("inflation", None)
+
     @abstractmethod
     def log_prob(self, output: Tensor, y: Tensor) -> Tensor:
         """log p(y∣output) of each datum, nats, summed over its outputs.

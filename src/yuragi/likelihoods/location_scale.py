@@ -39,6 +39,10 @@ class LocationScale(Likelihood):
         """Location [K, N, *out], and scale, which broadcasts to it, of an output of K members."""
 
     @abstractmethod
+    def predicted(self, output: Tensor, member: Tensor) -> tuple[Tensor, Tensor]:
+        """Location and inflated scale of draws, both [R, N, *out]; row r of `output` comes from member `member[r]`."""
+
+    @abstractmethod
     def clean_residual(self, residual: Tensor, unit: Tensor, strength: Tensor) -> Tensor:
         """The residuals [K, N, *out] that the scale of an anchored member is learned from; `unit` as the output."""
 
@@ -108,6 +112,8 @@ class ConstantScale(LocationScale):
         super().__init__()
         self.scale = Positive("noise", noise, outputs=outputs, members=members)
         self.register_buffer("initialised", torch.tensor(False))
+        if self.learned:
+            self.inflation = torch.ones(())
 
     @property
     def learned(self) -> bool:
@@ -123,6 +129,11 @@ class ConstantScale(LocationScale):
     def location_and_scale(self, output: Tensor) -> tuple[Tensor, Tensor]:
         """The output itself, and the noise."""
         return output, self.scale.over(output)
+
+    def predicted(self, output: Tensor, member: Tensor) -> tuple[Tensor, Tensor]:
+        """The output itself and the noise, inflated where it was learned."""
+        scale = self.scale.over_rows(output, member).expand_as(output)
+        return output, scale if self.inflation is None else scale * self.inflation.to(scale)
 
     def clean_residual(self, residual: Tensor, unit: Tensor, strength: Tensor) -> Tensor:
         """The residuals as they are: a scale that all data share is so well known that its spread is left out."""
@@ -168,6 +179,12 @@ class NetworkScale(LocationScale):
             raise ValueError(f"outputs must be at least 1, got {outputs}")
         self.register_buffer("spread", torch.ones(1, outputs))
         self.register_buffer("initialised", torch.tensor(False))
+        self.inflation = torch.ones(())
+
+    def predicted(self, output: Tensor, member: Tensor) -> tuple[Tensor, Tensor]:
+        """Both from the output, the scale inflated."""
+        location, scale = self.location_and_scale(output)
+        return location, scale if self.inflation is None else scale * self.inflation.to(scale)
 
     def location_and_scale(self, output: Tensor) -> tuple[Tensor, Tensor]:
         """Both from the output, [K, N, ..., 2·d]: each [K, N, ..., d]."""

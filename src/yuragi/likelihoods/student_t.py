@@ -34,6 +34,13 @@ class _StudentT(LocationScale):
         constant = torch.lgamma(0.5 * (exact + 1)) - torch.lgamma(0.5 * exact) - 0.5 * torch.log(math.pi * exact)
         return constant.to(unit.dtype) - 0.5 * (df + 1) * torch.log1p(unit.square() / df)
 
+    def distribution(self, output: Tensor, member: Tensor) -> StudentTDistribution:
+        """Student-t, batch shape [R, N, *out]."""
+        location, scale = self.predicted(output, member)
+        return StudentTDistribution(
+            self.tail.over_rows(location, member).expand_as(location), location, scale, validate_args=False
+        )
+
 
 class StudentT(_StudentT, ConstantScale):
     """y = f(x) + noise·ε with ε ~ Student-t with `df` degrees of freedom, independent for each output.
@@ -57,6 +64,8 @@ class StudentT(_StudentT, ConstantScale):
         tensor([[-0.2877, -8.4329]])
     """
 
+    per_member = ("df", "noise")
+
     def __init__(
         self,
         df: float | Tensor | Literal["learned"] = "learned",
@@ -69,11 +78,6 @@ class StudentT(_StudentT, ConstantScale):
             _check_nothing_learned(members)
         super().__init__(noise, outputs, members if learned else 1)
         self.tail = _degrees_of_freedom(df, members if isinstance(df, str) else 1)
-
-    def distribution(self, output: Tensor, member: Tensor) -> StudentTDistribution:
-        """Student-t around the output, batch shape [R, N, *out]."""
-        df, scale = (part.over_rows(output, member).expand_as(output) for part in (self.tail, self.scale))
-        return StudentTDistribution(df, output, scale, validate_args=False)
 
     def arguments(self) -> dict[str, Any]:
         """What to construct an equal likelihood with."""
@@ -98,16 +102,11 @@ class HeteroscedasticStudentT(_StudentT, NetworkScale):
         tensor([[-0.6158, -0.6158]])
     """
 
+    per_member = ("df",)
+
     def __init__(self, df: float | Tensor | Literal["learned"] = "learned", outputs: int = 1, members: int = 1) -> None:
         super().__init__(outputs)
         self.tail = _degrees_of_freedom(df, members)
-
-    def distribution(self, output: Tensor, member: Tensor) -> StudentTDistribution:
-        """Student-t around m, batch shape [R, N, ..., d]."""
-        location, scale = self.location_and_scale(output)
-        return StudentTDistribution(
-            self.tail.over_rows(location, member).expand_as(location), location, scale, validate_args=False
-        )
 
     def arguments(self) -> dict[str, Any]:
         """What to construct an equal likelihood with."""

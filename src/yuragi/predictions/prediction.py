@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -20,6 +21,9 @@ class Prediction(ABC):
 
     samples: Tensor
     """Draws of the mean of a target, or of the logits of its classes, [S, N, *out]."""
+
+    provenance: Mapping[str, Any] = field(default_factory=dict, kw_only=True, repr=False)
+    """How it was made: what the fit was told or found by held-out data, the draws' number and seed."""
 
     @abstractmethod
     def log_prob(self, y: Any) -> Tensor:
@@ -113,7 +117,8 @@ class NumericPrediction(Prediction):
 
     def _row_parts(self, rows: int) -> list[Self]:
         """The same prediction, `rows` rows at a time."""
-        whole = {field.name: getattr(self, field.name).expand_as(self.samples) for field in fields(self)}
+        held = {part.name: getattr(self, part.name) for part in fields(self)}
+        whole = {name: value.expand_as(self.samples) for name, value in held.items() if isinstance(value, Tensor)}
         pieces = {name: values.split(rows, 1) for name, values in whole.items()}
         count = len(pieces["samples"])
         return [replace(self, **{name: piece[i] for name, piece in pieces.items()}) for i in range(count)]

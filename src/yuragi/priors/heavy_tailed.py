@@ -33,6 +33,8 @@ class Laplace(LocationScale):
         Laplace(mean=0.0, scale=0.5)
     """
 
+    per_member = ("scale",)
+
     def __init__(self, mean: float = 0.0, scale: float | Tensor = 1.0, learn: bool = False) -> None:
         super().__init__(learn)
         if not math.isfinite(mean):

@@ -32,6 +32,8 @@ class Normal(LocationScale):
         Normal(mean=0.0, scale=0.5)
     """
 
+    per_member = ("scale",)
+
     def __init__(self, mean: float = 0.0, scale: float | Tensor = 1.0, learn: bool = False) -> None:
         super().__init__(learn)
         if not math.isfinite(mean):
@@ -120,6 +122,8 @@ class FanIn(Normal):
         >>> FanIn(gain=1.5)
         FanIn(gain=1.5)
     """
+
+    per_member = ("gain",)
 
     def __init__(self, gain: float | Tensor = 1.0, learn: bool = False) -> None:
         super().__init__(learn=learn)

@@ -20,6 +20,9 @@ PSEUDO_COUNT = 1.0
 class Prior(nn.Module, ABC):
     """p(w), independent over the weights; `setup` is called once by `bayesianize`."""
 
+    per_member: tuple[str, ...] = ()
+    """Arguments that may be a tensor [K], which gives each member its own."""
+
     @abstractmethod
     def setup(self, weights: Sequence[Weight], members: int) -> None:
         """Resolve the prior for these weights into buffers."""
