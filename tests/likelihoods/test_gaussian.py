@@ -158,7 +158,7 @@ def test_arguments_make_an_equal_likelihood(noise: float) -> None:
     torch.testing.assert_close(Gaussian(**likelihood.arguments()).noise, likelihood.noise, rtol=0, atol=0)
     assert Gaussian(**Gaussian(outputs=3).arguments()).noise.shape == (1, 3)
     assert Gaussian(**Gaussian(members=4, outputs=2).arguments()).noise.shape == (4, 2)
-    assert Gaussian(0.1).arguments() == {"noise": 0.1}
+    assert repr(Gaussian(0.1)) == "Gaussian(noise=0.1)"
 
 
 # -- the objective of an anchored member
