@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Poisson
+from torch.distributions import Distribution, Laplace
 
 import yuragi as yu
 from yuragi import export
@@ -97,6 +97,16 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Any, dict[str, Any]]] = {
         randn(7, 3),
         {"likelihood": yu.Gaussian(noise=torch.tensor([0.1, 0.2, 0.4])), "members": 3},
     ),
+    "scale from the network": (mlp, randn(7, 3), {"likelihood": yu.likelihoods.HeteroscedasticGaussian()}),
+    "student-t": (mlp, randn(7, 3), {"likelihood": yu.likelihoods.StudentT(members=2), "members": 2}),
+    "scale from the network, student-t": (
+        mlp,
+        randn(7, 3),
+        {"likelihood": yu.likelihoods.HeteroscedasticStudentT(), "posterior": yu.posteriors.Anchored(), "members": 3},
+    ),
+    "counts": (mlp, randn(7, 3), {"likelihood": yu.likelihoods.Poisson()}),
+    "dispersed counts": (mlp, randn(7, 3), {"likelihood": yu.likelihoods.NegativeBinomial()}),
+    "yes or no": (mlp, randn(7, 3), {"likelihood": yu.likelihoods.Bernoulli()}),
     "classes": (mlp, randn(7, 3), {"likelihood": yu.Categorical(), "members": 2}),
     "classes at positions": (lambda: nn.Conv1d(2, 3, 3), randn(7, 2, 6), {"likelihood": yu.Categorical()}),
     "anchored": (mlp, randn(7, 3), {"posterior": yu.posteriors.Anchored(), "members": 3}),
@@ -119,7 +129,7 @@ DRAWS = 4
 
 def outputs_of(bnn: yu.Bayesian, x: Any, draws: int = DRAWS, seed: int = 5) -> dict[str, Tensor]:
     p = yu.predict(bnn, x, samples=draws, seed=seed)
-    if isinstance(p, yu.RegressionPrediction):
+    if isinstance(p, yu.NumericPrediction):
         return {"mean": p.mean, "std": p.std, "epistemic": p.epistemic, "aleatoric": p.aleatoric}
     assert isinstance(p, yu.ClassificationPrediction)
     return {"probs": p.probs, "mutual_information": p.mutual_information}
@@ -299,12 +309,12 @@ def test_large_constants_go_to_a_second_file(tmp_path: Path, monkeypatch: pytest
 # -- what cannot be exported
 
 
-class Counts(yu.likelihoods.Likelihood):
+class Peaked(yu.likelihoods.Likelihood):
     def log_prob(self, output: Tensor, y: Tensor) -> Tensor:
         return self.distribution(output, y).log_prob(y).sum(-1)
 
     def distribution(self, output: Tensor, member: Tensor) -> Distribution:
-        return Poisson(output.exp())
+        return Laplace(output, 1.0, validate_args=False)
 
 
 class Branching(nn.Module):
@@ -327,11 +337,9 @@ class Unsupported(nn.Module):
         return result
 
 
-def test_what_is_not_a_gaussian_or_categorical_bayesian_network_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        TypeError, match="cannot export a network with a Counts likelihood: only Gaussian and Categorical"
-    ):
-        yu.export_onnx(made(mlp, randn(7, 3), likelihood=Counts()), tmp_path / "net.onnx", randn(7, 3))
+def test_what_has_no_prediction_or_is_not_bayesian_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="there is no Prediction for a likelihood whose distribution is Laplace"):
+        yu.export_onnx(made(mlp, randn(7, 3), likelihood=Peaked()), tmp_path / "net.onnx", randn(7, 3))
     with pytest.raises(TypeError, match="only a Bayesian network can be exported, got Sequential: see bayesianize"):
         export.as_module(mlp())  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())

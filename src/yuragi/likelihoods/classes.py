@@ -39,7 +39,7 @@ class Categorical(Likelihood):
 
     def distribution(self, output: Tensor, member: Tensor) -> torch.distributions.Categorical:
         """Categorical with logits `output`, batch shape [R, N, *positions]."""
-        return torch.distributions.Categorical(logits=output.movedim(2, -1))
+        return torch.distributions.Categorical(logits=output.movedim(2, -1), validate_args=False)
 
     def check_targets(self, y: Tensor) -> None:
         """Refuse labels that are not integers from 0 on."""

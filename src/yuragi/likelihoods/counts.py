@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 from torch.distributions import NegativeBinomial as NegativeBinomialDistribution
 from torch.distributions import Poisson as PoissonDistribution
 
@@ -48,7 +47,7 @@ class Poisson(_Counts):
         tensor([[-1.0000, -2.7918]])
     """
 
-    def distribution(self, output: Tensor, member: Tensor) -> Distribution:
+    def distribution(self, output: Tensor, member: Tensor) -> PoissonDistribution:
         """Poisson, batch shape [R, N, *out]."""
         return PoissonDistribution(output.exp(), validate_args=False)
 
@@ -91,7 +90,7 @@ class NegativeBinomial(_Counts):
         dispersion: Tensor = self.excess()
         return dispersion
 
-    def distribution(self, output: Tensor, member: Tensor) -> Distribution:
+    def distribution(self, output: Tensor, member: Tensor) -> NegativeBinomialDistribution:
         """Negative binomial with total count 1/dispersion, batch shape [R, N, *out]."""
         dispersion = self.excess.over_rows(output, member).expand_as(output)
         return NegativeBinomialDistribution(1 / dispersion, logits=output + dispersion.log(), validate_args=False)

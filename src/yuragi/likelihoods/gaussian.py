@@ -32,6 +32,7 @@ class Gaussian(_Normal, ConstantScale):
         ValueError: the noise is not positive and finite.
 
     Example:
+        >>> import torch
         >>> likelihood = Gaussian(noise=0.5)
         >>> likelihood.log_prob(torch.zeros(1, 2, 1), torch.zeros(2, 1))
         tensor([[-0.2258, -0.2258]])
@@ -54,6 +55,7 @@ class HeteroscedasticGaussian(_Normal, NetworkScale):
         ValueError: `outputs` is less than 1.
 
     Example:
+        >>> import torch
         >>> output = torch.tensor([[[0.5, 0.0]]])  # one draw, one datum: mean 0.5, σ = 0.001 + log 2
         >>> HeteroscedasticGaussian().distribution(output, torch.tensor([0])).stddev
         tensor([[[0.6941]]])

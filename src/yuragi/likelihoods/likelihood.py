@@ -73,6 +73,10 @@ class Likelihood(nn.Module, ABC):
         """What to construct an equal likelihood with."""
         return {}
 
+    def __repr__(self) -> str:
+        """The likelihood as it is made, without the modules that it is made of."""
+        return f"{type(self).__name__}({self.extra_repr()})"
+
     def extra_repr(self) -> str:
         """Arguments, for printing."""
         return ", ".join(f"{name}={value!r}" for name, value in self.arguments().items())

@@ -17,6 +17,7 @@ _ITERATIONS = 100_000
 _NOTHING = 1e-12
 _REACH = 5.0  # cells go to sinh(5) ≈ 74 scales from the centre of a part
 _CELLS, _CELLS_EACH = 2560, 64  # of all parts, and of each at least
+_FIRST, _RATIO = 32, 1.1  # counts below the first have cells of their own; those that follow grow by the second
 
 
 def beta_cdf(a: Tensor, b: Tensor, x: Tensor, complement: Tensor) -> Tensor:
@@ -161,10 +162,9 @@ def spaced(location: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     Returns:
         Middles [M, S, N, *out], their derivatives by the cell's number, and both ends [2, S, N, *out].
     """
-    parts, each = len(location), cells(len(location))
+    each = cells(len(location))
     width = 2 * _REACH / each
-    fraction = (torch.arange(parts, dtype=torch.float64, device=location.device) + 0.5) / parts - 0.5
-    fraction = fraction.reshape(-1, *[1] * (location.dim() - 1))
+    fraction = _fractions(location).reshape(-1, *[1] * (location.dim() - 1)) - 0.5
     number = torch.arange(each, dtype=torch.float64, device=location.device).reshape(-1, *[1] * location.dim())
     place = width * (number + 0.5 + fraction) - _REACH
     ends = width * (torch.stack([fraction, each + fraction])) - _REACH
@@ -173,13 +173,28 @@ def spaced(location: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def whole_edges(mean: Tensor, std: Tensor) -> Tensor:
     """Whole numbers at which to part the counts of each part of a mixture, from −1 on, in order: [M, S, N, *out]."""
-    edges = spaced(mean, std)[0].floor()
-    highest = float(edges.max())
+    edges = spaced(mean, std)[0].floor().clamp_min(-1)
     # what is skewed has structure far below its mean
-    low = 1.1 ** torch.arange(0, math.log(highest + 2, 1.1), dtype=torch.float64)
-    low = torch.cat([torch.arange(-1, 32, dtype=torch.float64), low.floor()]).unique().to(mean.device)
-    low = torch.minimum(low.reshape(-1, *[1] * mean.dim()), edges[-1:])
-    return torch.cat([low, edges.clamp_min(-1)]).sort(0).values
+    steps = int(math.log(float(edges.max()) + 2, _RATIO)) + 1
+    power = torch.arange(steps, dtype=torch.float64, device=mean.device)[:, None] + _fractions(mean)
+    geometric = (_RATIO**power).floor().reshape(steps, len(mean), *[1] * (mean.dim() - 1))
+    first = torch.arange(-1, _FIRST, dtype=torch.float64, device=mean.device).reshape(-1, *[1] * mean.dim())
+    low = torch.cat([first.expand(-1, len(mean), *[1] * (mean.dim() - 1)), geometric])
+    return torch.cat([torch.minimum(low, edges[-1:]), edges]).sort(0).values
+
+
+def cell_means(mean: Tensor, mass: Tensor, moment: Tensor, first: Tensor) -> Tensor:
+    """Mean of the counts in each cell, [M, S, N, *out].
+
+    Args:
+        mean: m of the whole distribution, [S, N, *out].
+        mass: P of each cell, [M, S, N, *out].
+        moment: Σ (m − k) P(k) over it.
+        first: its first count; the cell ends before the next one's, and the last never.
+    """
+    last = torch.cat([first[1:] - 1, torch.full_like(first[:1], torch.inf)])
+    means = torch.where(mass > _NOTHING, mean - moment / mass.clamp_min(_NOTHING), first)
+    return means.maximum(first).minimum(last.maximum(first))
 
 
 def half_difference(points: Tensor, weights: Tensor) -> Tensor:
@@ -197,3 +212,8 @@ def cells(parts: int) -> int:
 def rows_at_once(samples: Tensor) -> int:
     """How many rows of [S, N, *out] to integrate at once."""
     return max(1, _CHUNK // (len(samples) * cells(len(samples)) * samples[0, 0].numel()))
+
+
+def _fractions(like: Tensor) -> Tensor:
+    # of a cell: how far the cells of each part are shifted, lest those of parts that are alike coincide
+    return (torch.arange(len(like), dtype=torch.float64, device=like.device) + 0.5) / len(like)

@@ -76,7 +76,7 @@ class StudentTPrediction(RegressionPrediction):
     """A mixture of Student-t distributions f_s(x) + noise_s·ε, s = 1…S, for each of N inputs.
 
     Quantiles are found by Newton's method with bisection. The CRPS is E∣Y − y∣, in closed form, less half the mean
-    difference of two independent Y, which is integrated numerically: the score is exact to 1e-5 of `std`.
+    difference of two independent Y, which is integrated numerically: the score is exact to 2e-5 of `std`.
 
     Example:
         >>> p = StudentTPrediction(samples=torch.zeros(1, 1, 1), noise=torch.tensor(1.0), df=torch.tensor(4.0))

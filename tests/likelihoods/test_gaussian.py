@@ -1,4 +1,4 @@
-"""Likelihoods against `torch.distributions`, the shapes that they refuse, and the anchored objective."""
+"""Gaussian noise against `torch.distributions`, the shapes that it refuses, and the anchored objective."""
 
 import copy
 import math
@@ -6,10 +6,11 @@ import math
 import pytest
 import torch
 from torch import Tensor
-from torch.distributions import Categorical as CategoricalDistribution
 from torch.distributions import Normal
 
-from yuragi.likelihoods import Categorical, Gaussian
+from yuragi.likelihoods import Gaussian, HeteroscedasticGaussian
+
+ONE = torch.ones(1, 1, dtype=torch.float64)  # the strength of the noise of an anchored member
 
 
 def randn(*shape: int, seed: int = 0) -> Tensor:
@@ -73,7 +74,7 @@ def test_shapes_are_never_broadcast(output: tuple[int, ...], y: tuple[int, ...])
     with pytest.raises(ValueError, match=r"the network returned .* but the targets have shape"):
         Gaussian(0.1).log_prob(randn(*output), randn(*y))
     with pytest.raises(ValueError, match=r"the network returned .* but the targets have shape"):
-        Gaussian(0.1).randomised_log_prob(randn(*output), randn(*y), randn(*output))
+        Gaussian(0.1).randomised_log_prob(randn(*output), randn(*y), randn(*output), ONE)
 
 
 def test_a_shape_that_only_needs_a_reshape_says_so() -> None:
@@ -100,8 +101,11 @@ def test_other_arguments_that_make_no_sense() -> None:
         Gaussian(noise="learn")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="outputs must be at least 1"):
         Gaussian(outputs=0)
-    with pytest.raises(ValueError, match="outputs= goes with"):
-        Gaussian(noise=0.1, outputs=2)
+    with pytest.raises(ValueError, match="members must be at least 1"):
+        Gaussian(members=0)
+    for options in ({"outputs": 2}, {"members": 2}):
+        with pytest.raises(ValueError, match='outputs= and members= go with noise="learned"'):
+            Gaussian(noise=0.1, **options)
 
 
 @pytest.mark.parametrize("outputs", [1, 3])
@@ -153,6 +157,7 @@ def test_arguments_make_an_equal_likelihood(noise: float) -> None:
     likelihood = Gaussian(noise)
     torch.testing.assert_close(Gaussian(**likelihood.arguments()).noise, likelihood.noise, rtol=0, atol=0)
     assert Gaussian(**Gaussian(outputs=3).arguments()).noise.shape == (1, 3)
+    assert Gaussian(**Gaussian(members=4, outputs=2).arguments()).noise.shape == (4, 2)
     assert repr(Gaussian(0.1)) == "Gaussian(noise=0.1)"
 
 
@@ -164,7 +169,7 @@ def test_anchored_outputs_follow_the_noised_targets_and_the_noise_the_clean_resi
     likelihood = learned(values)
     output, y, unit = randn(4, 6, 2).requires_grad_(), randn(6, 2, seed=1), randn(4, 6, 2, seed=2)
     scale = likelihood.noise.detach()
-    value = likelihood.randomised_log_prob(output, y, unit)
+    value = likelihood.randomised_log_prob(output, y, unit, ONE)
     noised = Normal(output, scale).log_prob(y + scale * unit).sum(-1)
     torch.testing.assert_close(value, noised)  # the value too is that of the noised targets
     weights = randn(4, 6, seed=3)  # a gradient of each entry at once
@@ -179,7 +184,7 @@ def test_anchored_with_a_noise_for_each_member() -> None:
     noise = torch.tensor([0.1, 0.5, 2.0], dtype=torch.float64)
     output, y, unit = randn(3, 6, 1), randn(6, 1, seed=1), randn(3, 6, 1, seed=2)
     expected = Normal(output, noise[:, None, None]).log_prob(y + noise[:, None, None] * unit).squeeze(-1)
-    torch.testing.assert_close(Gaussian(noise).randomised_log_prob(output, y, unit), expected)
+    torch.testing.assert_close(Gaussian(noise).randomised_log_prob(output, y, unit, ONE), expected)
 
 
 @pytest.mark.parametrize("out", [(), (1,), (2,)])
@@ -192,37 +197,104 @@ def test_distribution_gives_each_draw_the_noise_of_its_member(out: tuple[int, ..
     assert Gaussian(0.2).distribution(output, member).stddev.shape == output.shape
 
 
-# -- categorical
+def test_each_member_may_learn_its_own_noise() -> None:
+    likelihood = Gaussian(members=3, outputs=2).double()
+    values = torch.tensor([[0.2, 3.0], [0.5, 0.1], [1.0, 2.0]], dtype=torch.float64)
+    likelihood.scale.begin_at(values)
+    output, y = randn(3, 5, 2).requires_grad_(), randn(5, 2, seed=1)
+    expected = Normal(output, values[:, None, :]).log_prob(y).sum(-1)
+    torch.testing.assert_close(likelihood.log_prob(output, y), expected)
+    member = torch.tensor([2, 0])
+    torch.testing.assert_close(
+        likelihood.distribution(output[:2], member).stddev, values[member][:, None].expand(2, 5, 2)
+    )
+    with pytest.raises(ValueError, match="noise has 3 values, but there are 2 members"):
+        likelihood.log_prob(output[:2], y)
+    # a member's residuals move its own noise and no other's
+    (gradient,) = torch.autograd.grad(likelihood.log_prob(output, y)[1].sum(), likelihood.scale.raw)
+    assert gradient[1].abs().min() > 0
+    assert float(gradient[[0, 2]].abs().max()) == 0
 
 
-@pytest.mark.parametrize("positions", [(), (3,), (2, 3)])
-@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.uint8])
-def test_categorical_is_that_of_torch(positions: tuple[int, ...], dtype: torch.dtype) -> None:
-    logits = randn(2, 5, 4, *positions)
-    labels = torch.randint(4, (5, *positions), generator=torch.Generator().manual_seed(0)).to(dtype)
-    expected = CategoricalDistribution(logits=logits.movedim(2, -1)).log_prob(labels.long())
-    log_prob = Categorical().log_prob(logits, labels)
-    assert log_prob.shape == (2, 5)
-    torch.testing.assert_close(log_prob, expected.flatten(2).sum(2) if positions else expected)
-    cross_entropy = torch.nn.functional.cross_entropy(logits[1], labels.long(), reduction="sum")
-    torch.testing.assert_close(-log_prob[1].sum(), cross_entropy)
-    distribution = Categorical().distribution(logits, torch.tensor([0, 0]))
-    torch.testing.assert_close(distribution.log_prob(labels.long()), expected)
+# -- heteroscedastic
 
 
-@pytest.mark.parametrize(
-    ("logits", "labels"),
-    [((2, 5, 4), (5, 1)), ((2, 5, 4), (2, 5)), ((2, 5, 4), (1,)), ((2, 5), (5,)), ((2, 5, 4, 3), (5,))],
-)
-def test_categorical_shapes_are_never_broadcast(logits: tuple[int, ...], labels: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="the labels have shape"):
-        Categorical().log_prob(randn(*logits), torch.zeros(labels, dtype=torch.long))
+def heteroscedastic(outputs: int = 1, spread: float = 1.0) -> HeteroscedasticGaussian:
+    likelihood = HeteroscedasticGaussian(outputs).double()
+    likelihood.initialise(spread * torch.tensor([[-1.0] * outputs, [1.0] * outputs], dtype=torch.float64))
+    return likelihood
 
 
-def test_labels_must_be_integers_in_range() -> None:
-    with pytest.raises(ValueError, match=r"must be integers, got dtype torch.float32: convert them with y.long\(\)"):
-        Categorical().check_targets(torch.zeros(3))
-    with pytest.raises(ValueError, match="must be 0 or more, got -1"):
-        Categorical().check_targets(torch.tensor([0, -1]))
-    with pytest.raises(ValueError, match="go up to 4, but the network has 4 classes"):
-        Categorical().log_prob(randn(1, 2, 4), torch.tensor([0, 4]))
+@pytest.mark.parametrize("out", [(1,), (2,), (4, 2)])
+def test_the_network_gives_mean_and_scale(out: tuple[int, ...]) -> None:
+    output, y = randn(3, 5, *out[:-1], 2 * out[-1]), randn(5, *out, seed=1)
+    mean, raw = output[..., : out[-1]], output[..., out[-1] :]
+    expected = Normal(mean, 7.0 * (1e-3 + raw.exp().log1p()))
+    likelihood = heteroscedastic(spread=7.0)
+    torch.testing.assert_close(likelihood.log_prob(output, y), expected.log_prob(y).flatten(2).sum(2))
+    distribution = likelihood.distribution(output, torch.tensor([0, 0, 0]))
+    torch.testing.assert_close(distribution.mean, mean)
+    torch.testing.assert_close(distribution.stddev, expected.stddev)
+
+
+def test_each_output_may_have_its_own_unit_of_scale() -> None:
+    likelihood = HeteroscedasticGaussian(outputs=2)
+    y = torch.tensor([1.0, 100.0]) * randn(1000, 2).float() + 50
+    likelihood.initialise(y)
+    torch.testing.assert_close(likelihood.spread[0], y.std(0, correction=0))
+    before = likelihood.spread.clone()
+    likelihood.initialise(3 * y)
+    assert torch.equal(likelihood.spread, before)
+    assert HeteroscedasticGaussian(**likelihood.arguments()).spread.shape == (1, 2)
+    with pytest.raises(ValueError, match="2 outputs, but the network returned"):
+        likelihood.log_prob(randn(1, 5, 6).float(), randn(5, 3).float())
+    with pytest.raises(ValueError, match=r"output 1 .* constant, so the scale"):
+        likelihood.check_targets(torch.stack([torch.arange(5.0), torch.ones(5)], 1))
+    with pytest.raises(ValueError, match="outputs must be at least 1"):
+        HeteroscedasticGaussian(outputs=0)
+
+
+@pytest.mark.parametrize("shape", [(1, 5), (1, 5, 3), (1, 5, 1)])
+def test_an_output_without_room_for_a_scale_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="needs a mean and a scale for each output, but the network returned"):
+        HeteroscedasticGaussian().log_prob(randn(*shape), randn(5, 1))
+
+
+@pytest.mark.parametrize("raw", [-1e4, -100.0, -30.0, 0.0, 1e4])
+@pytest.mark.parametrize("residual", [0.0, 1.0, 1e3])
+def test_the_scale_keeps_its_floor_and_its_gradient_is_finite(raw: float, residual: float) -> None:
+    likelihood = heteroscedastic(spread=5.0).float()
+    output = torch.tensor([[[residual * 5.0, raw]]], requires_grad=True)
+    stddev = likelihood.distribution(output, torch.tensor([0])).stddev
+    assert float(stddev.detach()) >= 1e-3 * 5.0 * (1 - 1e-6)
+    for value in (
+        likelihood.log_prob(output, torch.zeros(1, 1)),
+        likelihood.randomised_log_prob(output, torch.zeros(1, 1), torch.ones(1, 1, 2), torch.ones(1, 1)),
+    ):
+        (gradient,) = torch.autograd.grad(value.sum(), output)
+        assert torch.isfinite(value).all()
+        assert torch.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.5, 0.0])
+def test_anchored_mean_and_scale_are_learned_from_different_residuals(strength: float) -> None:
+    likelihood = heteroscedastic()
+    output, y, unit = randn(4, 6, 4).requires_grad_(), randn(6, 2, seed=1), randn(4, 6, 4, seed=2)
+    value = likelihood.randomised_log_prob(output, y, unit, strength * ONE)
+    (gradient,) = torch.autograd.grad(value.sum(), output)
+    mean, raw = output.detach().chunk(2, -1)
+    scale = 1e-3 + torch.nn.functional.softplus(raw)
+    torch.testing.assert_close(gradient[..., :2], (y + strength * scale * unit[..., :2] - mean) / scale**2)
+    # d log N / d scale at residuals whose square is multiplied by a log-normal of mean 1 and variance 2/3 strength²
+    variance = math.log(1 + 2 / 3 * strength**2)
+    square = (y - mean).square() * torch.exp(math.sqrt(variance) * unit[..., 2:] - variance / 2)
+    torch.testing.assert_close(gradient[..., 2:], (square / scale**3 - 1 / scale) * raw.sigmoid())
+
+
+def test_the_noise_of_squared_residuals_has_the_moments_that_it_claims() -> None:
+    for strength in (1.0, 0.5):
+        unit = torch.cat([torch.zeros(1, 400_000, 1), randn(1, 400_000, 1)], -1)
+        square = heteroscedastic().clean_residual(torch.ones(1, 400_000, 1), unit, strength * ONE[..., None]).square()
+        expected = 2 / 3 * strength**2
+        assert float(square.mean()) == pytest.approx(1, abs=4 * math.sqrt(expected / 400_000))
+        assert float(square.var()) == pytest.approx(expected, rel=0.03)
