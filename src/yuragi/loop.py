@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 DEFAULT_LR = 1e-2
 DEFAULT_STEPS = 2000
-DEFAULT_BATCH = 128
+DEFAULT_BATCH = 256
 _NOISE_LR = 10.0  # the noise is one number among many weights: at their learning rate it would lag behind
 _VALIDATIONS = 100  # over a whole fit
 _UNCONVERGED = 0.05  # nats per datum gained in the last quarter
