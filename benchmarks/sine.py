@@ -22,34 +22,36 @@ import torch
 from torch import nn
 
 import yuragi as yu
+from yuragi import methods
 from yuragi.posteriors import Anchored, MeanField, Posterior
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-METHODS: dict[str, tuple[Callable[[], Posterior], int]] = {
+METHODS: dict[str, tuple[Callable[[], Posterior], int] | None] = {
     "anchored": (Anchored, 20),
     "mean-field": (MeanField, 1),
+    "collapsed": None,
 }
-"""The posterior of each, and how many members it has unless told otherwise."""
+"""The posterior of each, and how many members it has unless told otherwise; None for those of `yuragi.methods`."""
 _WIDTHS = 4  # of the data, beyond them
 
 
 def fitted(reference: dict[str, np.ndarray], method: str, seed: int, members: int | None) -> tuple[yu.Bayesian, float]:
     """A fitted network and its seconds."""
     torch.manual_seed(seed)
-    posterior, default = METHODS[method]
     net = nn.Sequential(nn.Linear(1, 100), nn.ReLU(), nn.Linear(100, 100), nn.ReLU(), nn.Linear(100, 1))
-    bnn = yu.bayesianize(
-        net,
-        likelihood=yu.Gaussian(noise=float(reference["noise"])),
-        prior=yu.priors.FanIn(),
-        posterior=posterior(),
-        members=default if members is None else members,
-        seed=seed,
-    )
+    data = (reference["x_train"].reshape(-1, 1), reference["y_train"].reshape(-1, 1))
+    likelihood = yu.Gaussian(noise=float(reference["noise"]))
+    kind = METHODS[method]
     start = time.perf_counter()
-    yu.fit(bnn, (reference["x_train"].reshape(-1, 1), reference["y_train"].reshape(-1, 1)))
+    if kind is None:
+        bnn: yu.Bayesian = methods.METHODS[method](net, data, likelihood=likelihood, seed=seed).network
+    else:
+        posterior, default = kind
+        count = default if members is None else members
+        bnn = yu.bayesianize(net, likelihood=likelihood, posterior=posterior(), members=count, seed=seed)
+        yu.fit(bnn, data)
     return bnn, time.perf_counter() - start
 
 
@@ -106,7 +108,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with hmc.npz")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=["anchored"])
-    parser.add_argument("--members", type=int, help="of every method, in place of its own number")
+    parser.add_argument("--members", type=int, help="of every posterior, in place of its own number")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--figure", type=Path, help="where to draw one")

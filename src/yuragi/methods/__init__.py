@@ -17,9 +17,9 @@ are a method's own have defaults and are given by keyword. `METHODS` lists them 
 from collections.abc import Callable
 from typing import Any
 
-from yuragi.methods import hmc
+from yuragi.methods import collapsed, hmc
 
-METHODS: dict[str, Callable[..., Any]] = {"hmc": hmc.run}
+METHODS: dict[str, Callable[..., Any]] = {"collapsed": collapsed.run, "hmc": hmc.run}
 """Each method's `run`, by the name of its file."""
 
-__all__ = ["METHODS", "hmc"]
+__all__ = ["METHODS", "collapsed", "hmc"]
