@@ -57,7 +57,7 @@ def fitted(reference: dict[str, np.ndarray], method: str, seed: int, members: in
 
 def at(bnn: yu.Bayesian, x: np.ndarray) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Mean and epistemic standard deviation at `x`, both float64 [N]."""
-    prediction = yu.predict(bnn, x.reshape(-1, 1), samples=400)
+    prediction = yu.predict(bnn, x.reshape(-1, 1), samples=500)
     assert isinstance(prediction, yu.RegressionPrediction)
     return prediction.mean[:, 0].double().numpy(), prediction.epistemic[:, 0].double().numpy()
 

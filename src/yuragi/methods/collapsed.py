@@ -32,25 +32,30 @@ class Result:
 
     Attributes:
         network: the draws as a `Bayesian` network of S points.
-        elbo: evidence lower bound per datum at every step, nats, estimated from few draws; float64 [steps].
-        kl: KL of the layers before the last from their prior at the end, nats.
+        elbo: evidence lower bound per datum, nats, estimated from all draws.
+        kl: KL of the layers before the last from their prior, nats.
+        history: the bound at every step, estimated from few draws, float64 [steps].
     """
 
     network: Bayesian
-    elbo: Tensor
+    elbo: float
     kl: float
+    history: Tensor
 
     def predict(self, x: Any) -> RegressionPrediction | ClassificationPrediction:
         """Prediction from all draws; `x` as for `yuragi.predict`."""
         return predict(self.network, x, samples=self.network.members)
 
     def __str__(self) -> str:
-        """The bound, and what it gained by training."""
-        tenth = max(1, len(self.elbo) // 10)
-        first, last = float(self.elbo[:tenth].mean()), float(self.elbo[-tenth:].mean())
+        """The bound, and how much it still gained at the end."""
+        quarter = max(1, len(self.history) // 4)
+        gain = float(self.history[-quarter:].mean() - self.history[-2 * quarter : -quarter].mean())
+        trained = (
+            f"{gain:+.4f} in the last quarter of {len(self.history)} steps" if len(self.history) > 7 else "untrained"
+        )
         return (
-            f"collapsed variational inference: {self.network.members} draws; ELBO {last:.4f} nats per datum "
-            f"(in the first tenth of {len(self.elbo)} steps {first:.4f}), KL of the earlier layers {self.kl:.1f} nats"
+            f"collapsed variational inference: {self.network.members} draws; ELBO {self.elbo:.4f} nats per datum "
+            f"({trained}), KL of the earlier layers {self.kl:.1f} nats"
         )
 
 
@@ -61,7 +66,7 @@ def run(
     likelihood: Likelihood | None = None,
     prior: Prior | None = None,
     seed: int = 0,
-    draws: int = 200,
+    draws: int = 500,
     steps: int = 500,
     draws_per_step: int = 4,
     lr: float = 0.02,
@@ -127,6 +132,7 @@ def run(
     network.likelihood.check_targets(y)
     network.likelihood.initialise(y)
     generator = torch.Generator(like.device).manual_seed(seed)
+    _check_ends_in_linear(net, x)
     earlier = _Earlier(net, prior, x, generator)
     weight = torch.ones(len(y), device=like.device) if sample_weight is None else _weight(sample_weight, y)
     last = _LastLayer(net, prior, y, weight)
@@ -148,10 +154,12 @@ def run(
         history[step] = float(elbo.detach())
     with torch.no_grad():
         drawn = earlier.draw(draws)
-        found = drawn | last.draw(earlier.features(drawn), _noise(network), draws, generator)
+        features, kl = earlier.features(drawn), earlier.kl()
+        found = drawn | last.draw(features, _noise(network), draws, generator)
         for name, mean in zip(network.weight_names, network.q().mean, strict=True):
             mean.copy_(found[name])
-    return Result(network, history, float(earlier.kl().detach()))
+        bound = (last.log_evidence(features, _noise(network)).mean() - kl) / len(y)
+    return Result(network, float(bound), float(kl), history)
 
 
 class _Earlier:
@@ -174,7 +182,8 @@ class _Earlier:
             start = torch.zeros_like(self.scale)
             self.parameters = [nn.Parameter(start), nn.Parameter(inverse_softplus(start + 1))]
         else:
-            self.fixed = truncated.eval()(*self.args, **self.kwargs).detach().unsqueeze(0)
+            fixed: Tensor = truncated.eval()(*self.args, **self.kwargs)
+            self.fixed = fixed.detach().unsqueeze(0)
 
     def draw(self, samples: int) -> dict[str, Tensor]:
         """Weights by name, [R, *shape]; differentiable."""
@@ -182,7 +191,7 @@ class _Earlier:
             return {}
         mean, rho = self.parameters
         unit = torch.randn(samples, len(mean), generator=self.generator, dtype=mean.dtype, device=mean.device)
-        w = self.loc + self.scale * (mean + F.softplus(rho) * unit)
+        w: Tensor = self.loc + self.scale * (mean + F.softplus(rho) * unit)
         return dict(zip(self.bnn.weight_names, split_like(w, self.like), strict=True))
 
     def features(self, drawn: dict[str, Tensor]) -> Tensor:
@@ -194,7 +203,8 @@ class _Earlier:
         def once() -> Iterator[Drawn]:
             yield Drawn(weights, [0] * len(weights[0]))
 
-        return self.bnn.run_draws(once, self.args, self.kwargs)
+        features: Tensor = self.bnn.run_draws(once, self.args, self.kwargs)
+        return features
 
     def kl(self) -> Tensor:
         """KL(q(θ)‖p(θ)), nats."""
@@ -273,6 +283,20 @@ def _last_linear(net: nn.Module) -> tuple[str, nn.Linear]:
     return found[-1]
 
 
+@torch.no_grad()
+def _check_ends_in_linear(net: nn.Module, x: Any) -> None:
+    net = copy.deepcopy(net).eval()
+    name, layer = _last_linear(net)
+    seen: list[Tensor] = []
+    layer.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+    args, kwargs = as_arguments(x)
+    output = net(*args, **kwargs)
+    if len(seen) != 1 or not isinstance(output, Tensor) or not torch.equal(output, seen[0]):
+        raise ValueError(
+            f"the network does not end in its last nn.Linear, '{name}', used once: given it, it is not linear"
+        )
+
+
 def _loc_and_scale(bnn: Bayesian) -> tuple[Tensor, Tensor]:
     # of every weight, [P]
     prior = bnn.prior
@@ -292,7 +316,7 @@ def _checked(likelihood: Likelihood | None, prior: Prior | None) -> tuple[Gaussi
 
 
 def _weight(given: Any, y: Tensor) -> Tensor:
-    weight = to_tensors(given, y.device, y.dtype)
+    weight: Tensor = to_tensors(given, y.device, y.dtype)
     if weight.shape != (len(y),) or not bool((weight.isfinite() & (weight >= 0)).all()):
         raise ValueError(f"sample_weight must be finite, not negative, and of shape ({len(y)},)")
     return weight
