@@ -1,6 +1,6 @@
 """yuragi: an honest error bar on every prediction of a PyTorch network, by stochastic variational inference."""
 
-from yuragi import estimators, likelihoods, metrics, penalties, posteriors, priors, quantization
+from yuragi import calibration, estimators, likelihoods, metrics, penalties, posteriors, priors, quantization
 from yuragi.bayesian import ELBO, Bayesian, NegativeELBO, bayesianize
 from yuragi.export import export_onnx
 from yuragi.files import FileError, load, save
@@ -25,6 +25,7 @@ __all__ = [
     "Prediction",
     "RegressionPrediction",
     "bayesianize",
+    "calibration",
     "checkpoint_contexts",
     "estimators",
     "export_onnx",

@@ -92,6 +92,10 @@ class RegressionPrediction(Prediction):
         """Standard deviation of y, [N, *out]: std² = epistemic² + aleatoric² (law of total variance)."""
         return torch.hypot(self.epistemic, self.aleatoric)
 
+    def cdf(self, y: Any) -> Tensor:
+        """P(Y ≤ y) of each output, float64 [N, *out]: at the targets, the probability integral transform."""
+        return metrics.gaussian_mixture_cdf(self.samples, self._noise, self._target(y))
+
     def quantile(self, level: float) -> Tensor:
         """The value that y stays below with probability `level`, [N, *out]."""
         return metrics.gaussian_mixture_quantile(self.samples, self._noise, level).to(self.samples)

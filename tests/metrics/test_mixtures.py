@@ -1,8 +1,9 @@
-"""Scores against closed forms, `torch.distributions` and numerical integration."""
+"""Scores of mixtures against closed forms, `torch.distributions`, scoringrules and numerical integration."""
 
 import math
 
 import pytest
+import scoringrules
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,7 +11,14 @@ from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 from yuragi import metrics
+from yuragi.metrics import mixtures
 
+SCORES = [
+    metrics.gaussian_mixture_log_prob,
+    metrics.gaussian_mixture_crps,
+    metrics.gaussian_mixture_cdf,
+    metrics.moment_matched_log_prob,
+]
 LEVELS = [0.001, 0.05, 0.3, 0.5, 0.84, 0.999]
 
 
@@ -123,11 +131,37 @@ def test_crps_is_the_integral_of_the_squared_error_of_the_distribution_function(
         torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("out", [(), (2,)])
+def test_crps_is_that_of_scoringrules(out: tuple[int, ...]) -> None:
+    mean, scale, y = mixture(out=out)
+    expected = scoringrules.crps_mixnorm(y.numpy(), mean.numpy(), scale.numpy(), m_axis=0, backend="numpy")
+    torch.testing.assert_close(metrics.gaussian_mixture_crps(mean, scale, y), torch.as_tensor(expected))
+
+
+@pytest.mark.parametrize("out", [(), (1,), (2, 3)])
+def test_moment_matched_density_is_that_of_a_gaussian_with_the_moments_of_the_mixture(out: tuple[int, ...]) -> None:
+    mean, scale, y = mixture(out=out)
+    whole = reference(mean, scale)
+    expected = Independent(Normal(whole.mean, whole.variance.sqrt()), len(out)).log_prob(y)
+    torch.testing.assert_close(metrics.moment_matched_log_prob(mean, scale, y), expected)
+
+
+def test_moment_matching_one_component_changes_nothing() -> None:
+    mean, scale, y = mixture(samples=1, out=(2,))
+    torch.testing.assert_close(
+        metrics.moment_matched_log_prob(mean, scale, y), metrics.gaussian_mixture_log_prob(mean, scale, y)
+    )
+    far = torch.full((50, 1), 1e4)  # where a difference of squares would lose the spread in float32
+    assert metrics.moment_matched_log_prob(far, torch.tensor(1e-3), far[0]).item() == pytest.approx(
+        -math.log(1e-3) - 0.5 * math.log(2 * math.pi), rel=1e-6
+    )
+
+
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     mean, scale, y = mixture(samples=6, rows=11, out=(2,))
     crps = metrics.gaussian_mixture_crps(mean, scale, y)
     quantile = metrics.gaussian_mixture_quantile(mean, scale, 0.2)
-    monkeypatch.setattr(metrics, "_CHUNK", 6 * 6)
+    monkeypatch.setattr(mixtures, "_CHUNK", 6 * 6)
     torch.testing.assert_close(metrics.gaussian_mixture_crps(mean, scale, y), crps, rtol=1e-12, atol=0)
     torch.testing.assert_close(metrics.gaussian_mixture_quantile(mean, scale, 0.2), quantile, rtol=1e-9, atol=1e-9)
 
@@ -137,7 +171,7 @@ def test_scale_may_be_broadcast(shape: tuple[int, ...]) -> None:
     mean, full, y = mixture(out=(2,))
     scale = full[tuple(slice(size) for size in shape)] if shape else torch.tensor(0.5, dtype=torch.float64)
     whole = scale.expand_as(mean).contiguous()
-    for score in (metrics.gaussian_mixture_log_prob, metrics.gaussian_mixture_crps, metrics.gaussian_mixture_cdf):
+    for score in SCORES:
         torch.testing.assert_close(score(mean, scale, y), score(mean, whole, y))
     torch.testing.assert_close(
         metrics.gaussian_mixture_quantile(mean, scale, 0.7), metrics.gaussian_mixture_quantile(mean, whole, 0.7)
@@ -148,105 +182,6 @@ def test_scale_may_be_broadcast(shape: tuple[int, ...]) -> None:
 def test_shapes_are_never_broadcast(y_shape: tuple[int, ...]) -> None:
     mean, scale, _ = mixture(out=(1,))
     y = torch.zeros(y_shape)
-    for score in (metrics.gaussian_mixture_log_prob, metrics.gaussian_mixture_crps, metrics.gaussian_mixture_cdf):
+    for score in SCORES:
         with pytest.raises(ValueError, match=r"predictions have shape \(5, 1\)"):
             score(mean, scale, y)
-    with pytest.raises(ValueError, match="predictions have shape"):
-        metrics.rmse(mean[0], y)
-    for lower, upper in ((mean[0], y), (y, mean[0])):
-        with pytest.raises(ValueError, match="predictions have shape"):
-            metrics.interval_coverage(lower, upper, mean[0])
-
-
-def test_rmse_and_coverage() -> None:
-    y = torch.tensor([[1.0], [2.0], [3.0], [4.0]])
-    assert metrics.rmse(y + torch.tensor([[1.0], [-1.0], [3.0], [-3.0]]), y) == pytest.approx(math.sqrt(5))
-    lower, upper = torch.tensor([[1.0], [2.5], [0.0], [0.0]]), torch.tensor([[2.0], [9.0], [3.0], [3.9]])
-    assert metrics.interval_coverage(lower, upper, y) == 0.5  # the ends count
-
-
-def test_entropy() -> None:
-    probs = torch.tensor([[0.25, 0.25, 0.25, 0.25], [1.0, 0.0, 0.0, 0.0], [0.5, 0.5, 0.0, 0.0]])
-    torch.testing.assert_close(metrics.entropy(probs), torch.tensor([math.log(4), 0.0, math.log(2)]))
-
-
-def test_mutual_information() -> None:
-    certain = torch.eye(3).unsqueeze(1)  # three draws, each sure of another class: [3, 1, 3]
-    torch.testing.assert_close(metrics.mutual_information(certain), torch.tensor([math.log(3)]))
-    agreed = torch.tensor([0.7, 0.2, 0.1]).expand(50, 4, 3)
-    information = metrics.mutual_information(agreed)
-    assert (information >= 0).all()
-    torch.testing.assert_close(information, torch.zeros(4), atol=1e-6, rtol=0)
-    # I = KL between joint and product of draw and label, by its definition
-    probs = torch.rand(6, 2, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64).softmax(-1)
-    joint = probs / 6
-    expected = (joint * (joint / (joint.sum(0) * joint.sum(-1, keepdim=True))).log()).sum((0, 2))
-    torch.testing.assert_close(metrics.mutual_information(probs), expected)
-
-
-def test_variation_ratio_counts_the_votes_against_the_most_frequent_label() -> None:
-    generator = torch.Generator().manual_seed(0)
-    probs = torch.rand(9, 4, 2, 3, generator=generator).softmax(-1)
-    for value, votes in zip(metrics.variation_ratio(probs).flatten(), probs.argmax(-1).flatten(1).T, strict=True):
-        most = max(votes.tolist().count(label) for label in range(3))
-        assert float(value) == pytest.approx(1 - most / 9)
-    assert metrics.variation_ratio(torch.eye(3).unsqueeze(1)).item() == pytest.approx(2 / 3)  # each draw another label
-    assert torch.equal(metrics.variation_ratio(torch.tensor([0.6, 0.4]).expand(5, 7, 2)), torch.zeros(7))
-
-
-@pytest.mark.parametrize("bins", [1, 5, 15])
-@pytest.mark.parametrize("shape", [(200,), (40, 3)])
-def test_calibration_error_by_a_loop_over_bins(shape: tuple[int, ...], bins: int) -> None:
-    generator = torch.Generator().manual_seed(0)
-    probs = (3 * torch.randn(*shape, 4, generator=generator, dtype=torch.float64)).softmax(-1)
-    y = torch.randint(4, shape, generator=generator)
-    rows = [
-        (max(row), row.index(max(row)) == label)
-        for row, label in zip(probs.reshape(-1, 4).tolist(), y.flatten().tolist(), strict=True)
-    ]
-    expected = 0.0
-    for b in range(bins):
-        inside = [(confidence, right) for confidence, right in rows if b / bins < confidence <= (b + 1) / bins]
-        if inside:
-            accuracy = sum(right for _, right in inside) / len(inside)
-            expected += len(inside) / len(rows) * abs(accuracy - sum(c for c, _ in inside) / len(inside))
-    assert metrics.expected_calibration_error(probs, y, bins) == pytest.approx(expected, abs=1e-12)
-
-
-def test_calibration_error_of_the_extremes() -> None:
-    sure = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-    assert metrics.expected_calibration_error(sure, torch.tensor([0, 1])) == 0
-    assert metrics.expected_calibration_error(sure, torch.tensor([1, 0])) == 1
-    # labels drawn from the probabilities themselves: only sampling error is left, at most 1/2 a bin's standard error each
-    probs = torch.rand(100_000, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    probs = probs / probs.sum(-1, keepdim=True)
-    y = torch.multinomial(probs, 1, generator=torch.Generator().manual_seed(1)).squeeze(-1)
-    assert metrics.expected_calibration_error(probs, y) < 15 * 0.5 / math.sqrt(100_000)
-
-
-@pytest.mark.parametrize("shape", [(3,), (2, 1), ()])
-def test_calibration_error_needs_labels_that_fit(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"the labels must have shape \(2,\)"):
-        metrics.expected_calibration_error(torch.full((2, 2), 0.5), torch.zeros(shape, dtype=torch.long))
-    with pytest.raises(ValueError, match="at least one datum"):
-        metrics.expected_calibration_error(torch.zeros(0, 2), torch.zeros(0, dtype=torch.long))
-    with pytest.raises(ValueError, match="bins must be at least 1, got 0"):
-        metrics.expected_calibration_error(torch.full((2, 2), 0.5), torch.zeros(2, dtype=torch.long), 0)
-
-
-def test_accuracy_versus_uncertainty_by_counting() -> None:
-    generator = torch.Generator().manual_seed(0)
-    right = torch.rand(50, generator=generator) < 0.7
-    uncertainty = torch.rand(50, generator=generator)
-    uncertainty[7] = 0.25  # on the threshold is certain
-    thresholds = [-1.0, 0.0, 0.25, 0.5, 2.0]
-    curve = metrics.accuracy_versus_uncertainty(right, uncertainty, torch.tensor(thresholds))
-    for threshold, value in zip(thresholds, curve.tolist(), strict=True):
-        good = sum(
-            (r and u <= threshold) or (not r and u > threshold)
-            for r, u in zip(right.tolist(), uncertainty.tolist(), strict=True)
-        )
-        assert value == pytest.approx(good / 50)
-        assert float(metrics.accuracy_versus_uncertainty(right, uncertainty, threshold)) == value
-    with pytest.raises(ValueError, match=r"must have one shape, with at least one datum: got \(50,\) and \(49,\)"):
-        metrics.accuracy_versus_uncertainty(right, uncertainty[1:], 0.5)
