@@ -81,9 +81,10 @@ def run(
 
     where Φ are the last layer's inputs, and N(m, S) is the prior of v. Because v follows each draw of θ, the noise in θ
     need not be small for the function to fit: that is what fails where all weights are independent. It needs a last layer
-    wide enough to follow: a hundred units rather than thirty. All data are in memory, and a step costs the cube of the last layer's width, up to a thousand or so. Lázaro-Gredilla & Figueiras-Vidal,
-    "Marginalized neural network mixtures for large-scale regression", 2010; Ober & Aitchison, "Global inducing point
-    variational posteriors for Bayesian neural networks and deep Gaussian processes", 2021 (for all layers).
+    wide enough to follow: a hundred units rather than thirty. All data are in memory, and a step costs the cube of the
+    last layer's width, up to a thousand or so. Lázaro-Gredilla & Figueiras-Vidal, "Marginalized neural network mixtures
+    for large-scale regression", 2010; Ober & Aitchison, "Global inducing point variational posteriors for Bayesian neural
+    networks and deep Gaussian processes", 2021 (for all layers).
 
     Args:
         net: a module whose output is that of its last `nn.Linear`, [N, *, out]; left as it is.
