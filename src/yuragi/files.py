@@ -36,8 +36,8 @@ _KINDS: dict[str, tuple[type[nn.Module], ...]] = {
         posteriors.LowRank,
         posteriors.FullCovariance,
         posteriors.PerLayer,
+        posteriors.Points,
         quantization.Int8MeanField,
-        quantization.Points,
     ),
     "likelihood": (
         likelihoods.Gaussian,

@@ -138,7 +138,9 @@ class TabularNetwork(nn.Module):
         if self.scale is None:
             return [PerLayer({"bins": FanIn(gain=bend)}) for bend in bends]
         return [
-            PerLayer({"bins": FanIn(gain=bend), "scale": FanIn(gain=varies)}) for bend in bends for varies in (0.03, 1.0)
+            PerLayer({"bins": FanIn(gain=bend), "scale": FanIn(gain=varies)})
+            for bend in bends
+            for varies in (0.03, 1.0)
         ]
 
     def _standardised(self, x: Tensor) -> Tensor:

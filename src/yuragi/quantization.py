@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from yuragi.bayesian import Bayesian
 from yuragi.flat import joined
-from yuragi.posteriors import AnchoredDistribution, MeanField, Posterior
+from yuragi.posteriors import MeanField, Points, Posterior
 from yuragi.posteriors.posterior import inverse_softplus
 from yuragi.priors import Prior
 from yuragi.priors.prior import spread_dtype
@@ -199,36 +199,6 @@ class Int8MeanField(MeanField):
     def arguments(self) -> dict[str, Any]:
         """What to construct an equal posterior with, before `setup`: nothing."""
         return {}
-
-
-class Points(Posterior):
-    """Each member is one point: what is left of `yuragi.posteriors.Anchored` without the anchors."""
-
-    is_points = True
-
-    def setup(self, weights: Sequence[Weight], prior: Prior, members: int) -> None:
-        """Nothing: there are no spreads."""
-
-    def forward(self, means: Sequence[Tensor], members: int) -> PointsDistribution:
-        """q(w) at `means`, list of [K, *shape], or of [*shape] where K, the number of members, is 1."""
-        return PointsDistribution(means, members)
-
-
-class PointsDistribution(AnchoredDistribution):
-    """K points, without anchors."""
-
-    def __init__(self, means: Sequence[Tensor], members: int) -> None:
-        super().__init__(means, members, anchors=[])
-
-    def kl(self, prior: Prior, generator: torch.Generator | None = None) -> NoReturn:
-        """Refuse: there are no anchors to measure from.
-
-        Raises:
-            TypeError: always.
-        """
-        raise TypeError(
-            "a quantised anchored network keeps no anchors, and so has no regulariser: ask the float network"
-        )
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from yuragi.posteriors.full_covariance import FullCovariance
 from yuragi.posteriors.low_rank import LowRank
 from yuragi.posteriors.mean_field import LargeMeanFieldDistribution, MeanField, MeanFieldDistribution
 from yuragi.posteriors.per_layer import PerLayer
+from yuragi.posteriors.points import Points, PointsDistribution
 from yuragi.posteriors.posterior import Distribution, Posterior
 
 __all__ = [
@@ -25,5 +26,7 @@ __all__ = [
     "MeanField",
     "MeanFieldDistribution",
     "PerLayer",
+    "Points",
+    "PointsDistribution",
     "Posterior",
 ]

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from yuragi.posteriors.posterior import Distribution, Posterior
+from yuragi.posteriors.points import PointsDistribution
+from yuragi.posteriors.posterior import Posterior
 from yuragi.priors import Prior
 from yuragi.weights import Weight
 
@@ -86,35 +87,16 @@ class Anchored(Posterior):
         return _normal_from_bits(_mix(key + output), _mix(key + output + 0x5851F42D4C957F2D)).reshape(shape)
 
 
-class AnchoredDistribution(Distribution):
+class AnchoredDistribution(PointsDistribution):
     """K points, and the anchors that they are held to."""
 
     def __init__(self, means: Sequence[Tensor], members: int, anchors: Sequence[Tensor]) -> None:
         super().__init__(means, members)
         self.anchors = anchors
 
-    @property
-    def sigma(self) -> None:
-        """None: a member has no spread."""
-        return None
-
-    @property
-    def is_points(self) -> bool:
-        """Always: K draws are the whole posterior."""
-        return True
-
-    def noise(self, generator: torch.Generator | None = None) -> None:
-        """None: a member has no spread."""
-        return None
-
     def kl(self, prior: Prior, generator: torch.Generator | None = None) -> Tensor:
         """Σ (w − a)²/(2s²) of each member, [K]: the regulariser that stands in the place of the KL."""
         return prior.squared_distance(self.mean, self.anchors)
-
-    def sample(self, member: Sequence[int], generator: torch.Generator | None) -> list[Tensor]:
-        """The members asked for: list of [S, *shape]."""
-        index = torch.as_tensor(member, device=self.means[0].device)
-        return [mean[index] for mean in self.mean]
 
 
 def _mix(bits: Tensor) -> Tensor:

@@ -1,0 +1,25 @@
+"""Other ways to a posterior, all ending in a `Prediction`, so that whatever comes after does not know which one it was.
+
+One file is one method, and each file has the same names in the same order:
+
+    Result          what the method found, with
+        .network        a `Bayesian` network that `yuragi.predict`, `yuragi.save` and the exports take
+        .predict(x)     `Prediction` from all that was found; x as for `yuragi.predict`
+        print(result)   whether to trust it: what the method itself can tell
+    run(net, data, *, likelihood=None, prior=None, seed=0, **settings) -> Result
+
+`net` is an ordinary module, which is left as it is; `data`, `likelihood` and `prior` are as for `bayesianize` and `fit`,
+with the same defaults; the same seed gives the same result, and the global random state is left alone. Settings that
+are a method's own have defaults and are given by keyword. `METHODS` lists them all by name, and
+`tests/methods/test_protocol.py` holds every one to this page and to a posterior that is known.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from yuragi.methods import collapsed, hmc
+
+METHODS: dict[str, Callable[..., Any]] = {"collapsed": collapsed.run, "hmc": hmc.run}
+"""Each method's `run`, by the name of its file."""
+
+__all__ = ["METHODS", "collapsed", "hmc"]

@@ -1,0 +1,101 @@
+"""Every method of `yuragi.methods` keeps to the page at its top: the same names, the same call, and a known posterior."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from typing import Any
+
+import pytest
+import torch
+from tests.posteriors.test_exact import FEATURES, NOISE, exact_posterior, regression_problem
+from torch import Tensor, nn
+
+import yuragi as yu
+from yuragi.methods import METHODS
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "collapsed": {"draws": 4000, "steps": 0},
+    "hmc": {"chains": 64, "warmup": 50, "draws": 50, "steps": 8},
+}
+"""Own settings under which the linear model's posterior is found."""
+QUICK: dict[str, dict[str, Any]] = {
+    "collapsed": {"draws": 20, "steps": 2},
+    "hmc": {"chains": 4, "warmup": 4, "draws": 4, "steps": 2},
+}
+"""Own settings under which anything is found."""
+TOLERANCE = {"collapsed": 0.1, "hmc": 0.1}
+"""In posterior standard deviations, and as a share of the posterior variance."""
+
+
+def linear(method: str, settings: dict[str, dict[str, Any]], seed: int = 0) -> Any:
+    return METHODS[method](
+        nn.Linear(FEATURES, 1),
+        regression_problem(),
+        likelihood=yu.Gaussian(NOISE),
+        prior=yu.priors.Normal(scale=2.0),
+        seed=seed,
+        **settings[method],
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_names_and_the_call(method: str) -> None:
+    module = sys.modules[f"yuragi.methods.{method}"]
+    assert METHODS[method] is module.run
+    defined = [name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
+    assert [name for name in defined if not name.startswith("_")] == ["Result", "run"]
+    parameters = list(inspect.signature(module.run).parameters.values())
+    assert [p.name for p in parameters[:5]] == ["net", "data", "likelihood", "prior", "seed"]
+    assert [p.kind for p in parameters[:2]] == [inspect.Parameter.POSITIONAL_OR_KEYWORD] * 2
+    assert {p.kind for p in parameters[2:]} == {inspect.Parameter.KEYWORD_ONLY}
+    assert [p.default for p in parameters[2:5]] == [None, None, 0]
+    assert inspect.Parameter.empty not in [p.default for p in parameters[5:]]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_exact_posterior_of_a_linear_model(method: str) -> None:
+    x, y = regression_problem()
+    mean, precision = exact_posterior(x, y, NOISE, scale=2.0)
+    found = linear(method, SETTINGS)
+    prediction = found.predict(x)
+    design = torch.cat([x, torch.ones(len(x), 1)], 1).double()
+    exact_mean = design @ mean
+    exact_std = (design @ precision.inverse() * design).sum(1).sqrt()
+    assert isinstance(prediction, yu.RegressionPrediction)
+    assert ((prediction.mean[:, 0] - exact_mean) / exact_std).abs().max() < TOLERANCE[method]
+    assert (prediction.epistemic[:, 0].square() / exact_std.square() - 1).abs().max() < TOLERANCE[method]
+    torch.testing.assert_close(prediction.aleatoric, torch.full_like(y, NOISE))
+    draws: dict[str, Tensor] = found.network.draws(found.network.members)
+    white = (torch.cat([draws["weight"].flatten(1), draws["bias"]], 1).double() - mean) @ torch.linalg.cholesky(
+        precision
+    )
+    assert white.mean(0).abs().max() < TOLERANCE[method]
+    assert (white.T.cov() - torch.eye(FEATURES + 1)).abs().max() < TOLERANCE[method]
+
+
+@pytest.mark.filterwarnings("ignore::yuragi.ConvergenceWarning")
+@pytest.mark.parametrize("method", METHODS)
+def test_seeds_and_what_is_left_alone(method: str) -> None:
+    net = nn.Linear(FEATURES, 1)
+    before = [parameter.clone() for parameter in net.parameters()]
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    x = regression_problem()[0]
+    first, again, other = (linear(method, QUICK, seed).predict(x).samples for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    torch.manual_seed(5)
+    METHODS[method](net, regression_problem(), likelihood=yu.Gaussian(NOISE), **QUICK[method])
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(old, new) for old, new in zip(before, net.parameters(), strict=True))
+
+
+@pytest.mark.filterwarnings("ignore::yuragi.ConvergenceWarning")
+@pytest.mark.parametrize("method", METHODS)
+def test_the_network_survives_a_file(method: str, tmp_path: object) -> None:
+    found = linear(method, QUICK)
+    x = regression_problem()[0]
+    yu.save(found.network, f"{tmp_path}/found.yuragi")
+    loaded = yu.load(f"{tmp_path}/found.yuragi", nn.Linear(FEATURES, 1))
+    assert torch.equal(yu.predict(loaded, x, samples=loaded.members).samples, found.predict(x).samples)
