@@ -6,8 +6,8 @@
 
 DIR holds bostonHousing.npz, concrete.npz, energy.npz, kin8nm.npz and power-plant.npz with X, y, train_idx, test_idx (of
 the standard splits of Hernández-Lobato & Adams, "Probabilistic backpropagation", 2015) and gap_train_idx, gap_test_idx
-(Foong et al., "'In-between' uncertainty in Bayesian neural networks", 2019). Targets are standardised with the training part alone;
-the log-likelihood is that of the mixture of draws, in nats per row and original units.
+(Foong et al., "'In-between' uncertainty in Bayesian neural networks", 2019). Targets are standardised with the training part
+alone; the log-likelihood is that of the mixture of draws, in nats per row and original units.
 """
 
 from __future__ import annotations
