@@ -105,7 +105,7 @@ class _CollateIndexed:  # a class, since worker processes may have to pickle it
 def batches(
     data: Any,
     *,
-    batch_size: int,
+    batch_size: int | None,
     sample_weight: Any,
     indexed: bool,
     generator: torch.Generator | None,
@@ -116,7 +116,7 @@ def batches(
 
     Args:
         data: (x, y) of tensors or arrays (x may be a tuple or dict of them), a Dataset of pairs, or a DataLoader of them.
-        batch_size: rows a minibatch; a DataLoader keeps its own.
+        batch_size: rows a minibatch, `usual_batch_size` where None; a DataLoader keeps its own.
         sample_weight: [N] or None; only for data in memory.
         indexed: whether the batches must say which data they hold.
         generator: of the order of the rows.
@@ -127,13 +127,13 @@ def batches(
         ValueError: empty, of unequal lengths, NaN or infinite; or indices are needed and cannot be had.
         TypeError: not one of these forms.
     """
-    if batch_size < 1:
+    if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     if isinstance(data, (tuple, list)) and len(data) == 2:
         x, y = to_tensors(data[0], device, dtype), to_tensors(data[1], device, dtype)
         check_rows(x, y)
         weight = None if sample_weight is None else _check_weight(to_tensors(sample_weight, device, dtype), len(y))
-        return InMemory(x, y, batch_size, weight, generator)
+        return InMemory(x, y, batch_size or usual_batch_size(len(y)), weight, generator)
     if sample_weight is not None:
         raise ValueError("sample_weight needs data in memory: fit(bnn, (x, y), sample_weight=...)")
     if isinstance(data, DataLoader):
@@ -148,8 +148,21 @@ def batches(
         source: Dataset[Any] = _Indexed(data) if indexed else data
         if not len(data):
             raise ValueError("the data are empty")
-        return Loaded(DataLoader(source, batch_size, shuffle=True, generator=order), indexed, device, dtype)
+        return Loaded(
+            DataLoader(source, batch_size or usual_batch_size(len(data)), shuffle=True, generator=order),
+            indexed,
+            device,
+            dtype,
+        )
     raise TypeError(f"data must be a pair (x, y), a Dataset or a DataLoader, got {type(data).__name__}")
+
+
+def usual_batch_size(rows: int) -> int:
+    """Rows a minibatch where the user has not said: all up to 256, then 128, and 256 from 4,096 rows on.
+
+    Few rows at once have no sampling noise; and of many rows, the usual number of steps should see each often enough.
+    """
+    return 256 if rows <= 256 or rows >= 4096 else 128
 
 
 def to_tensors(value: Any, device: torch.device, dtype: torch.dtype) -> Any:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 DEFAULT_LR = 1e-2
 DEFAULT_STEPS = 2000
-DEFAULT_BATCH = 256
 _NOISE_LR = 10.0  # the noise is one number among many weights: at their learning rate it would lag behind
 _VALIDATIONS = 100  # over a whole fit
 _UNCONVERGED = 0.05  # nats per datum gained in the last quarter
@@ -125,7 +124,7 @@ def train(
     generator = None if seed is None else torch.Generator(like.device).manual_seed(seed)
     source = batches(
         data,
-        batch_size=DEFAULT_BATCH if batch_size is None else batch_size,
+        batch_size=batch_size,
         sample_weight=sample_weight,
         indexed=isinstance(bnn.posterior, Anchored),
         generator=generator,
