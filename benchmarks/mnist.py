@@ -18,7 +18,7 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +29,7 @@ import yuragi as yu
 from lenet import lenet, read_mnist, standardised
 from yuragi import metrics
 
-EPOCHS, BATCH_SIZE, LR = 10, 128, 2e-3
+EPOCHS, BATCH_SIZE, LR = 8, 128, 5e-3
 MEMBERS, DRAWS = 5, 32
 HELD_OUT = 5000
 LOOK_ALIKE = torch.tensor([0, 1, 8])
@@ -67,14 +67,18 @@ class Shifted(Dataset[tuple[Tensor, Tensor]]):
 # -- methods
 
 
-def bayesian(training: Training, posterior: yu.posteriors.Posterior, members: int, **options: Any) -> Predictor:
-    """A posterior of yuragi's over every weight; `options` are those of `fit`."""
+def bayesian(training: Training, posterior: yu.posteriors.Posterior, members: int, kl_weight: float) -> Predictor:
+    """A posterior of yuragi's over every weight, under the default prior."""
     torch.manual_seed(training.seed)
     bnn = yu.bayesianize(lenet(), likelihood=yu.Categorical(), posterior=posterior, members=members, seed=training.seed)
     yu.fit(
         bnn,
         Shifted(training.x, training.y),
-        **{"epochs": training.epochs, "batch_size": BATCH_SIZE, "lr": LR, "seed": training.seed, **options},
+        epochs=training.epochs,
+        batch_size=BATCH_SIZE,
+        lr=LR,
+        kl_weight=kl_weight,
+        seed=training.seed,
     )
 
     def predict(images: Tensor) -> yu.ClassificationPrediction:
@@ -87,7 +91,7 @@ def bayesian(training: Training, posterior: yu.posteriors.Posterior, members: in
 
 def anchored(training: Training) -> Predictor:
     """Members by randomised maximum a posteriori, each one draw from the posterior: what yuragi recommends."""
-    return bayesian(training, yu.posteriors.Anchored(seed=training.seed), MEMBERS)
+    return bayesian(training, yu.posteriors.Anchored(seed=training.seed), MEMBERS, kl_weight=1.0)
 
 
 def mean_field(training: Training) -> Predictor:
