@@ -30,7 +30,8 @@ from lenet import lenet, read_mnist, standardised
 from yuragi import metrics
 
 EPOCHS, BATCH_SIZE, LR = 8, 128, 5e-3
-MEMBERS, DRAWS = 5, 32
+MEMBERS, DRAWS = 4, 32
+KL_WEIGHT = 0.1  # in full, members underfit: nine places of each digit are more data than the digits that are counted
 HELD_OUT = 5000
 LOOK_ALIKE = torch.tensor([0, 1, 8])
 
@@ -67,8 +68,8 @@ class Shifted(Dataset[tuple[Tensor, Tensor]]):
 # -- methods
 
 
-def bayesian(training: Training, posterior: yu.posteriors.Posterior, members: int, kl_weight: float) -> Predictor:
-    """A posterior of yuragi's over every weight, under the default prior."""
+def bayesian(training: Training, posterior: yu.posteriors.Posterior, members: int) -> Predictor:
+    """A posterior of yuragi's over every weight, under the default prior; the KL counts a tenth."""
     torch.manual_seed(training.seed)
     bnn = yu.bayesianize(lenet(), likelihood=yu.Categorical(), posterior=posterior, members=members, seed=training.seed)
     yu.fit(
@@ -77,7 +78,7 @@ def bayesian(training: Training, posterior: yu.posteriors.Posterior, members: in
         epochs=training.epochs,
         batch_size=BATCH_SIZE,
         lr=LR,
-        kl_weight=kl_weight,
+        kl_weight=KL_WEIGHT,
         seed=training.seed,
     )
 
@@ -91,12 +92,12 @@ def bayesian(training: Training, posterior: yu.posteriors.Posterior, members: in
 
 def anchored(training: Training) -> Predictor:
     """Members by randomised maximum a posteriori, each one draw from the posterior: what yuragi recommends."""
-    return bayesian(training, yu.posteriors.Anchored(seed=training.seed), MEMBERS, kl_weight=1.0)
+    return bayesian(training, yu.posteriors.Anchored(seed=training.seed), MEMBERS)
 
 
 def mean_field(training: Training) -> Predictor:
-    """Independent Normals; the KL counts a tenth."""
-    return bayesian(training, yu.posteriors.MeanField(init_scale=0.02), 1, kl_weight=0.1)
+    """Independent Normals."""
+    return bayesian(training, yu.posteriors.MeanField(init_scale=0.02), 1)
 
 
 def deterministic(training: Training) -> Predictor:
@@ -228,7 +229,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=["anchored"])
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--train", type=int, help="use only so many training images")
     parser.add_argument(
         "--validate", action="store_true", help="hold out the last 5,000 training images, leave the test set"
