@@ -9,46 +9,15 @@ prediction is printed as well: int8 is not meant to be faster, and pays one pass
 from __future__ import annotations
 
 import argparse
-import gzip
 import tempfile
 import time
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import yuragi as yu
-
-
-def read_idx(path: Path) -> Tensor:
-    """A gzipped idx file of bytes: four bytes of magic number, the last of them the rank; the sizes; the data."""
-    data = gzip.decompress(path.read_bytes())
-    rank = data[3]
-    shape = [int.from_bytes(data[4 + 4 * axis : 8 + 4 * axis], "big") for axis in range(rank)]
-    return torch.frombuffer(bytearray(data), dtype=torch.uint8, offset=4 + 4 * rank).reshape(shape)
-
-
-def read_mnist(folder: Path, split: str) -> tuple[Tensor, Tensor]:
-    """Standardised images [N, 1, 28, 28] and labels [N]."""
-    images = read_idx(folder / f"{split}-images-idx3-ubyte.gz").unsqueeze(1).float()
-    return (images / 255 - 0.1307) / 0.3081, read_idx(folder / f"{split}-labels-idx1-ubyte.gz").long()
-
-
-def lenet() -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(1, 6, 5, padding=2),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(6, 16, 5),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(400, 120),
-        nn.ReLU(),
-        nn.Linear(120, 84),
-        nn.ReLU(),
-        nn.Linear(84, 10),
-    )
+from lenet import lenet, read_mnist, standardised
 
 
 def measure(bnn: yu.Bayesian, test: tuple[Tensor, Tensor], draws: int, folder: Path) -> tuple[float, float, int]:
@@ -83,11 +52,13 @@ def main() -> None:
     torch.manual_seed(0)
     bnn = yu.bayesianize(lenet(), likelihood=yu.Categorical(), seed=0)
     start = time.perf_counter()
-    yu.fit(bnn, read_mnist(arguments.data, "train"), epochs=arguments.epochs, batch_size=128, seed=0)
+    images, labels = read_mnist(arguments.data, "train")
+    yu.fit(bnn, (standardised(images), labels), epochs=arguments.epochs, batch_size=128, seed=0)
     print(f"trained for {arguments.epochs} epochs in {time.perf_counter() - start:.0f} s", flush=True)
     if arguments.save:
         yu.save(bnn, arguments.save)
-    test = read_mnist(arguments.data, "t10k")
+    images, labels = read_mnist(arguments.data, "t10k")
+    test = standardised(images), labels
     with tempfile.TemporaryDirectory() as folder:
         accuracy, entropy, size = measure(bnn, test, arguments.draws, Path(folder))
         small = measure(yu.quantization.quantize(bnn), test, arguments.draws, Path(folder))

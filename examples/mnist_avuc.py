@@ -14,10 +14,10 @@ import copy
 from collections.abc import Sequence
 
 import matplotlib
-import mnist
 import torch
 from torch import Tensor
 
+import mnist
 import yuragi as yu
 from yuragi.penalties import AccuracyVersusUncertainty
 

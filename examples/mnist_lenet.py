@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import matplotlib
-import mnist
 import torch
 from torch import Tensor
 
+import mnist
 import yuragi as yu
 
 ANGLES = (0, 15, 30, 45, 60, 75, 90)

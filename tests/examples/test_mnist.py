@@ -10,14 +10,9 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from tests.made_up_digits import write_idx, write_made_up_digits
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-def write_idx(path: Path, values: Tensor) -> None:
-    header = b"\0\0\x08" + bytes([values.dim()]) + b"".join(size.to_bytes(4, "big") for size in values.shape)
-    path.write_bytes(gzip.compress(header + bytes(values.flatten().tolist())))
 
 
 @pytest.fixture
@@ -32,16 +27,7 @@ def load_example(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.fixture
 def made_up(tmp_path: Path) -> Path:
-    # digit k is a bright block in its own place, with noise
-    generator = torch.Generator().manual_seed(0)
-    for part, count in (("train", 300), ("t10k", 100)):
-        labels = torch.randint(10, (count,), generator=generator)
-        images = torch.randint(0, 200, (count, 28, 28), generator=generator)
-        for image, label in zip(images, labels.tolist(), strict=True):
-            row, column = divmod(label, 4)
-            image[4 + 7 * row : 9 + 7 * row, 2 + 6 * column : 7 + 6 * column] = 255
-        write_idx(tmp_path / f"{part}-images-idx3-ubyte.gz", images)
-        write_idx(tmp_path / f"{part}-labels-idx1-ubyte.gz", labels)
+    write_made_up_digits(tmp_path)
     return tmp_path
 
 
