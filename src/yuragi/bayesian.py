@@ -51,7 +51,9 @@ class Bayesian(StochasticNetwork):
     """
 
     provenance: dict[str, Any]
-    recipe: Any = None  # what made this network, where `bayesianize` did: a `yuragi.conversion.Recipe`
+    recipe: Any = (
+        None  # by which `bayesianize` made this network, a `yuragi.conversion.Recipe`; None once it is trained
+    )
 
     def __init__(
         self,
@@ -105,8 +107,10 @@ class Bayesian(StochasticNetwork):
         return Coverage.of(self.module, self.weights, self.left_out, self.estimator, self._shared, reached)
 
     def become(self, other: Bayesian) -> None:
-        """Take over everything from another network, which is not to be used any more."""
+        """Take over everything but the mode from another network, which is not to be used any more."""
+        training = self.training
         self.__dict__ = other.__dict__
+        self.training = training
 
     # -- the objective
 
