@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import yuragi as yu
 from yuragi.conversion import ANCHORED_MEMBERS, MIXTURE_MEMBERS
@@ -20,6 +20,10 @@ def mlp() -> nn.Sequential:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 1))
+
+
+def first_weight(net: nn.Sequential) -> Tensor:
+    return net.get_parameter("0.weight")
 
 
 def test_bad_arguments_are_named() -> None:
@@ -51,8 +55,9 @@ def test_parts_of_another_type_are_named(options: dict[str, Any], message: str) 
 
 @pytest.mark.parametrize("part", ["likelihood", "prior", "posterior"])
 def test_an_empty_list_of_alternatives_is_refused(part: str) -> None:
+    options: dict[str, Any] = {part: []}
     with pytest.raises(ValueError, match=f"{part} is an empty list"):
-        yu.bayesianize(mlp(), **{part: []})  # type: ignore[arg-type]
+        yu.bayesianize(mlp(), **options)
 
 
 def test_an_estimator_that_one_alternative_cannot_have_is_refused_at_once() -> None:
@@ -74,7 +79,7 @@ def test_alternatives_leave_something_open_and_the_network_has_the_first() -> No
     assert isinstance(bnn.posterior, Anchored)
     assert bnn.members == ANCHORED_MEMBERS
     for options in ({}, {"prior": [FanIn(0.5)]}, {"posterior": Anchored(), "members": 2}):
-        assert not yu.bayesianize(mlp(), **options).recipe.open  # type: ignore[arg-type]
+        assert not yu.bayesianize(mlp(), **options).recipe.open
 
 
 def test_how_many_members_each_alternative_has() -> None:
@@ -106,8 +111,8 @@ def test_a_network_built_again_has_the_same_weights_left_out_and_ties() -> None:
             self.first, self.second, self.last = nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 1)
             self.second.weight = self.first.weight
 
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            out: torch.Tensor = self.last(self.second(self.first(x).relu()))
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.last(self.second(self.first(x).relu()))
             return out
 
     bnn = yu.bayesianize(Tied(), where=["second", "last.weight"], members=3)
@@ -121,11 +126,11 @@ def test_a_network_built_again_has_the_same_weights_left_out_and_ties() -> None:
 
 def test_a_pretrained_prior_stays_around_the_trained_weights() -> None:
     net = mlp()
-    trained = net[0].weight.detach().clone()
+    trained = first_weight(net).detach().clone()
     bnn = yu.bayesianize(net, prior=[yu.priors.Pretrained(0.1), yu.priors.Pretrained(1.0)], members=3, seed=0)
     again = bnn.recipe.of(yu.priors.Pretrained(0.5), MeanField(), yu.Gaussian(0.1), members=1).rebuild(bnn, net)
-    assert torch.equal(again.prior.loc[0, : trained.numel()], trained.flatten())  # type: ignore[index,operator]
-    assert torch.equal(net[0].weight, trained)
+    assert torch.equal(again.prior.loc[0, : trained.numel()], trained.flatten())
+    assert torch.equal(first_weight(net), trained)
 
 
 @pytest.mark.parametrize("how", ["deepcopy", "pickle"])

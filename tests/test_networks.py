@@ -47,7 +47,9 @@ def test_a_column_of_few_values_has_few_bins_and_a_constant_one_has_one() -> Non
     encode = PiecewiseLinear(x, bins=4)
     assert encode.column.tolist() == [0, 0, 1, 2, 2, 2, 2]
     torch.testing.assert_close(encode(x[:3])[:, :2], torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]))
-    torch.testing.assert_close(encode(torch.tensor([[0.0, 6.5, 0.0], [0.0, 9.0, 0.0]]))[:, 2], torch.tensor([-0.5, 2.0]))
+    torch.testing.assert_close(
+        encode(torch.tensor([[0.0, 6.5, 0.0], [0.0, 9.0, 0.0]]))[:, 2], torch.tensor([-0.5, 2.0])
+    )
 
 
 def test_the_encoding_is_continuous_at_every_edge() -> None:
@@ -65,7 +67,7 @@ def test_beyond_the_data_the_encoding_goes_on_in_straight_lines(direction: float
     first, second, third = encode(steps)
     torch.testing.assert_close(third - second, second - first)
     assert int((second - first).count_nonzero()) == 3  # one bin a column moves
-    assert bool(((second - first).abs().max() > 1))
+    assert bool((second - first).abs().max() > 1)
 
 
 @pytest.mark.parametrize(
@@ -132,8 +134,10 @@ def test_a_constant_column_does_nothing_and_float64_inputs_make_a_float32_networ
 def test_priors_reach_the_bins_and_the_scale_alone() -> None:
     net = network(heteroscedastic=True)
     for prior in net.priors():
-        bnn = yu.bayesianize(network(heteroscedastic=True), prior=prior, posterior=yu.posteriors.Anchored(), members=300)
-        anchors = dict(zip(bnn.weight_names, bnn.posterior.anchors, strict=True))  # type: ignore[arg-type,misc]
+        bnn = yu.bayesianize(
+            network(heteroscedastic=True), prior=prior, posterior=yu.posteriors.Anchored(), members=300
+        )
+        anchors = dict(zip(bnn.weight_names, bnn.posterior.anchors, strict=True))  # type: ignore[arg-type]
         layers = prior.arguments()["layers"]
         for name, anchor in anchors.items():
             layer, _, attribute = name.rpartition(".")
@@ -164,6 +168,10 @@ def test_onnx_says_the_same(tmp_path: Path) -> None:
     yu.export_onnx(bnn, tmp_path / "net.onnx", draws=4)
     session = runtime.InferenceSession(tmp_path / "net.onnx")
     found = dict(
-        zip([o.name for o in session.get_outputs()], session.run(None, {session.get_inputs()[0].name: x.numpy()}), strict=True)
+        zip(
+            [o.name for o in session.get_outputs()],
+            session.run(None, {session.get_inputs()[0].name: x.numpy()}),
+            strict=True,
+        )
     )
     np.testing.assert_allclose(found["mean"], yu.predict(bnn, x, samples=4).mean.numpy(), atol=1e-5)  # type: ignore[union-attr]
