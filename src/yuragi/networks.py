@@ -139,7 +139,7 @@ class TabularNetwork(nn.Module):
 
     def priors(self) -> list[Prior]:
         """Priors to choose from: `FanIn`, but for how much the network may bend and how much its scale may vary."""
-        bends = (0.1, 0.4, 1.0)
+        bends = (0.1, 1.5)
         if self.scale is None:
             return [PerLayer({"bins": FanIn(gain=bend)}) for bend in bends]
         return [
