@@ -438,12 +438,12 @@ def test_what_was_chosen_is_in_the_prediction_and_in_the_file(tmp_path: Path) ->
     assert (
         float(loaded.likelihood.inflation) == float(bnn.likelihood.inflation) == pytest.approx(found.chosen.inflation)
     )
-    for each in (bnn, loaded):
+    for each in (bnn, loaded, yu.quantization.quantize(bnn)):
         p = yu.predict(each, HELD, samples=2, seed=4)
         assert p.provenance["chosen"] == found.chosen.described()
         assert p.provenance["kl_weight"] == found.chosen.kl_weight
         assert len(p.provenance["candidates"]) == 10
-        assert (p.provenance["samples"], p.provenance["seed"]) == (2, 4)
+        assert (p.provenance["samples"], p.provenance["samples_seed"], p.provenance["seed"]) == (2, 4, 0)
     with pytest.raises(ValueError, match="was loaded"):
         yu.fit(loaded, (X, Y), kl_weight="auto")
     assert yu.fit(loaded, (X, Y), epochs=1).selection is None

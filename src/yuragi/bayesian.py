@@ -51,9 +51,8 @@ class Bayesian(StochasticNetwork):
     """
 
     provenance: dict[str, Any]
-    recipe: Any = (
-        None  # by which `bayesianize` made this network, a `yuragi.conversion.Recipe`; None once it is trained
-    )
+    # a `yuragi.conversion.Recipe`, by which `bayesianize` made this network; None once `fit` has trained it
+    recipe: Any = None
 
     def __init__(
         self,

@@ -82,7 +82,7 @@ def predict(
     with torch.no_grad():
         prediction = prediction_of(output, bnn.likelihood.distribution(output, member))
     _check_finite(prediction.samples)
-    return replace(prediction, provenance={**bnn.provenance, "samples": len(output), "seed": seed})
+    return replace(prediction, provenance={**bnn.provenance, "samples": len(output), "samples_seed": seed})
 
 
 @torch.no_grad()
