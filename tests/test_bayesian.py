@@ -225,15 +225,7 @@ def test_checkpoint_uses_the_same_draw_or_says_what_to_do(estimator: Estimator, 
         torch.testing.assert_close(with_checkpoint, without)
 
 
-def test_bad_arguments_are_named() -> None:
-    with pytest.raises(TypeError, match="deterministic"):
-        yu.bayesianize(bayesian(mlp()))
-    with pytest.raises(ValueError, match="estimator must be one of"):
-        yu.bayesianize(mlp(), estimator="best")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="members must be at least 1"):
-        yu.bayesianize(mlp(), members=0)
-    with pytest.raises(ValueError, match="no parameters"):
-        yu.bayesianize(nn.ReLU())
+def test_draws_must_be_one_at_least() -> None:
     with pytest.raises(ValueError, match="samples must be at least 1"):
         bayesian(mlp()).draws(0)
 
@@ -287,27 +279,6 @@ def test_arguments_of_the_loss_are_checked() -> None:
     for wrong in (0, -3):
         with pytest.raises(ValueError, match=f"num_data must be at least 1, got {wrong}"):
             bayesian(mlp()).loss(x, y, wrong)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"likelihood": 0.1}, r"likelihood must be a Likelihood such as yuragi.Gaussian\(noise=0.1\), got 0.1"),
-        ({"prior": 1.0}, "prior must be a Prior"),
-        ({"posterior": "anchored"}, "posterior must be a Posterior .* got 'anchored'"),
-        ({"posterior": yu.posteriors.MeanField}, "got MeanField itself"),
-    ],
-)
-def test_parts_of_another_type_are_named(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(TypeError, match=message):
-        yu.bayesianize(mlp(), **options)
-
-
-def test_a_template_cannot_be_converted_again() -> None:
-    net = mlp()
-    yu.bayesianize(net, members=2)
-    with pytest.raises(ValueError, match="template of another Bayesian network: build the network anew"):
-        yu.bayesianize(net)
 
 
 def test_any_name_of_a_parameter_will_do_with_members() -> None:

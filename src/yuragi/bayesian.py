@@ -51,7 +51,8 @@ class Bayesian(StochasticNetwork):
     """
 
     provenance: dict[str, Any]
-    recipe: Any = None  # what made this network, where `bayesianize` did: a `yuragi.conversion.Recipe`
+    # a `yuragi.conversion.Recipe`, by which `bayesianize` made this network; None once `fit` has trained it
+    recipe: Any = None
 
     def __init__(
         self,
@@ -105,8 +106,10 @@ class Bayesian(StochasticNetwork):
         return Coverage.of(self.module, self.weights, self.left_out, self.estimator, self._shared, reached)
 
     def become(self, other: Bayesian) -> None:
-        """Take over everything from another network, which is not to be used any more."""
+        """Take over everything but the mode from another network, which is not to be used any more."""
+        training = self.training
         self.__dict__ = other.__dict__
+        self.training = training
 
     # -- the objective
 

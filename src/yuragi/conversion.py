@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar, cast
 
 import torch
@@ -23,6 +23,7 @@ Auto = Literal["auto"]
 Start = Literal["fresh", "trained"]
 Part = TypeVar("Part", Prior, Posterior, Likelihood)
 ANCHORED_MEMBERS = 20
+MIXTURE_MEMBERS = 5  # of a mean-field mixture that is an alternative to another posterior
 
 
 @dataclass(frozen=True)
@@ -49,29 +50,30 @@ class Recipe:
         """Whether something is left for `fit` to choose."""
         return self.likelihoods is None or max(map(len, (self.priors, self.posteriors, self.likelihoods))) > 1
 
-    def build(
-        self,
-        module: nn.Module,
-        prior: Prior,
-        posterior: Posterior,
-        likelihood: Likelihood,
-        members: int | None,
-        where: Where,
-        output: Callable[[Any], Tensor] | str | int | None,
-    ) -> Bayesian:
-        """The network `module` made Bayesian with these parts, which are copied."""
-        prior, posterior, likelihood = copy.deepcopy(prior), copy.deepcopy(posterior), copy.deepcopy(likelihood)
-        estimator = _chosen_estimator(self.estimator, posterior)
-        if members is None:
-            members = ANCHORED_MEMBERS if isinstance(posterior, Anchored) else 1
-        if members < 1:
-            raise ValueError(f"members must be at least 1, got {members}")
+    def members_of(self, posterior: Posterior) -> int:
+        """How many members a network with this one of the alternatives has."""
+        if self.members is not None:
+            return self.members
+        if isinstance(posterior, Anchored):
+            return ANCHORED_MEMBERS
+        return MIXTURE_MEMBERS if len(self.posteriors) > 1 else 1
+
+    def of(self, prior: Prior, posterior: Posterior, likelihood: Likelihood, members: int) -> Recipe:
+        """The recipe with these parts chosen."""
+        return replace(self, priors=(prior,), posteriors=(posterior,), likelihoods=(likelihood,), members=members)
+
+    def build(self, module: nn.Module, where: Where, output: Callable[[Any], Tensor] | str | int | None) -> Bayesian:
+        """The network `module` made Bayesian with the first of the alternatives, which are copied."""
+        prior, posterior = copy.deepcopy(self.priors[0]), copy.deepcopy(self.posteriors[0])
+        likelihood = Gaussian() if self.likelihoods is None else copy.deepcopy(self.likelihoods[0])
+        members = self.members_of(posterior)
         weights, left_out = select_weights(module, where)
         devices = {str(weight.parameter.device) for weight in weights}
         if len(devices) > 1:
             raise ValueError(
                 f"the Bayesian weights lie on several devices ({', '.join(sorted(devices))}): move them to one"
             )
+        estimator = _chosen_estimator(self.estimator, posterior)
         bnn = Bayesian(
             module, weights, left_out, prior, posterior, likelihood.to(devices.pop()), estimator, members, output
         )
@@ -86,20 +88,12 @@ class Recipe:
         bnn.recipe = self
         return bnn
 
-    def rebuild(
-        self,
-        bnn: Bayesian,
-        module: nn.Module,
-        prior: Prior,
-        posterior: Posterior,
-        likelihood: Likelihood,
-        members: int | None,
-    ) -> Bayesian:
-        """A network like `bnn`, with other parts: from `module`, which is that of `bnn` or a copy of it."""
+    def rebuild(self, bnn: Bayesian, module: nn.Module) -> Bayesian:
+        """A network like `bnn`, by this recipe: from `module`, which is that of `bnn` or a copy of it."""
         names = set(bnn.weight_names)
         for name in names:
             as_new(module.get_parameter(name))
-        return self.build(module, prior, posterior, likelihood, members, lambda name, _: name in names, bnn.output)
+        return self.build(module, lambda name, _: name in names, bnn.output)
 
 
 def bayesianize(
@@ -120,18 +114,23 @@ def bayesianize(
     The module itself is kept and used, not copied; with one member its parameters are the means.
 
     Of `likelihood`, `prior` and `posterior` each may also be a list of alternatives, or "auto" for those that yuragi
-    recommends: `fit` then chooses by held-out data. See `yuragi.selection`.
+    recommends: `fit` then chooses by held-out data. See `yuragi.selection`. Until then the network has the first of each;
+    as `fit` chooses, it gets other parameters, but stays the same object and keeps `module`: make an optimiser of your own
+    afterwards, and do not train the network before.
 
     Args:
         module: any `nn.Module`.
-        likelihood: p(y∣f(x)); `Gaussian(noise="learned")` when None. "auto" depends on targets and outputs.
+        likelihood: p(y∣f(x)); `Gaussian(noise="learned")` when None. "auto" depends on targets and outputs: Gaussian or
+            Student-t for floating-point targets (with a scale from the network where it returns twice as many numbers),
+            `Poisson` or `NegativeBinomial` for integers, `Bernoulli` for truth values, `Categorical` for integers and an axis
+            of classes.
         prior: p(w); `priors.FanIn()` when None. "auto" is `FanIn` with gains of 0.5, 1 and 2.
         posterior: q(w); `posteriors.MeanField()` when None. "auto" is `Anchored` and a mixture of `MeanField`.
         estimator: "flipout" (per-example noise where valid, right for every layer), "local" (the least gradient noise
             for linear layers, an approximation for convolutions) or "shared" (one draw a pass, and the only one for a
             posterior whose weights are correlated); None: "flipout" where it is valid, else "shared".
-        members: K, components of the mixture posterior, all trained at once; None is 1, and 20 for `Anchored`
-            (5 for a mean-field mixture that `fit` chose).
+        members: K, components of the mixture posterior, all trained at once; None is 1, and 20 for `Anchored`; 5 for another
+            posterior that is one of several alternatives.
         where: what becomes Bayesian: a glob pattern on parameter or module names, a module type, a predicate of
             (parameter name, owning module), or a sequence of these. Everything trainable when None; all but the
             normalisation layers with `yuragi.weights.everything_but(yuragi.weights.NORMS)`. What no Bayesian weight
@@ -159,14 +158,19 @@ def bayesianize(
     recipe = Recipe(
         _alternatives("prior", prior, FanIn(), tuple(FanIn(gain) for gain in _AUTO_GAINS)),
         _alternatives("posterior", posterior, MeanField(), (Anchored(), MeanField())),
-        None if likelihood == "auto" else _alternatives("likelihood", likelihood, Gaussian(), ()),
+        None
+        if isinstance(likelihood, str) and likelihood == "auto"
+        else _alternatives("likelihood", likelihood, Gaussian(), ()),
         estimator,
         members,
         start,
         seed,
     )
-    first = Gaussian() if recipe.likelihoods is None else recipe.likelihoods[0]
-    return recipe.build(module, recipe.priors[0], recipe.posteriors[0], first, members, where, output)
+    for alternative in recipe.posteriors:
+        _chosen_estimator(estimator, alternative)
+    if members is not None and members < 1:
+        raise ValueError(f"members must be at least 1, got {members}")
+    return recipe.build(module, where, output)
 
 
 def _alternatives(name: str, given: Any, default: Part, recommended: tuple[Part, ...]) -> tuple[Part, ...]:

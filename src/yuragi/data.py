@@ -132,7 +132,7 @@ def batches(
     if isinstance(data, (tuple, list)) and len(data) == 2:
         x, y = to_tensors(data[0], device, dtype), to_tensors(data[1], device, dtype)
         check_rows(x, y)
-        weight = None if sample_weight is None else _check_weight(to_tensors(sample_weight, device, dtype), len(y))
+        weight = None if sample_weight is None else check_weight(to_tensors(sample_weight, device, dtype), len(y))
         return InMemory(x, y, batch_size or usual_batch_size(len(y)), weight, generator)
     if sample_weight is not None:
         raise ValueError("sample_weight needs data in memory: fit(bnn, (x, y), sample_weight=...)")
@@ -233,7 +233,8 @@ def check_rows(x: Any, y: Tensor, of: str = "") -> None:
     check_finite(f"y{of}", y)
 
 
-def _check_weight(weight: Tensor, rows: int) -> Tensor:
+def check_weight(weight: Tensor, rows: int) -> Tensor:
+    """The weights of `rows` data, where they are [rows], finite, not negative and not all zero."""
     if not isinstance(weight, Tensor):
         raise TypeError(f"sample_weight must be a tensor or array, got {type(weight).__name__}")
     if weight.shape != (rows,):
@@ -242,6 +243,15 @@ def _check_weight(weight: Tensor, rows: int) -> Tensor:
     if (weight < 0).any() or not (weight > 0).any():
         raise ValueError("sample_weight must not be negative, and not all zero")
     return weight
+
+
+def check_pair(name: str, data: Any, device: torch.device, dtype: torch.dtype) -> tuple[Any, Tensor]:
+    """(x, y) as tensors, where `data` is such a pair; `name` says in an error what it was to be."""
+    if not isinstance(data, (tuple, list)) or len(data) != 2:
+        raise TypeError(f"{name} must be a pair (x, y), got {type(data).__name__}")
+    x, y = (to_tensors(part, device, dtype) for part in data)
+    check_rows(x, y, f" of the {name} data")
+    return x, y
 
 
 def _length_of(loader: DataLoader[Any]) -> int:

@@ -74,7 +74,8 @@ def save(bnn: Bayesian, path: str | os.PathLike[str], extra: Mapping[str, Any] |
         extra: anything that JSON can hold, kept beside the network.
 
     Raises:
-        ValueError: a prior, posterior or likelihood that the library does not know, or a state that is not tensors.
+        ValueError: a prior, posterior or likelihood that the library does not know or that `fit` has still to choose, or a
+            state that is not tensors.
         TypeError: `extra` holds something that JSON cannot.
         OSError: the file cannot be written there.
 
@@ -86,6 +87,10 @@ def save(bnn: Bayesian, path: str | os.PathLike[str], extra: Mapping[str, Any] |
         >>> load(path, nn.Linear(3, 1)).likelihood
         Gaussian(noise=0.1)
     """
+    if bnn.recipe is not None and bnn.recipe.open:
+        raise ValueError(
+            "the alternatives that fit is to choose from cannot be written to a file: fit the network first"
+        )
     settings = {
         "prior": _describe(bnn.prior, "prior"),
         "posterior": _describe(bnn.posterior, "posterior"),
@@ -95,6 +100,7 @@ def save(bnn: Bayesian, path: str | os.PathLike[str], extra: Mapping[str, Any] |
         "weights": bnn.weight_names,
         "output": None if callable(bnn.output) else bnn.output,
         "output_is_function": callable(bnn.output),
+        "provenance": bnn.provenance,
     }
     if isinstance(bnn, quantization.Quantized):  # its state has no values for these parameters of the network
         settings["int8"] = {name: [str(like.dtype), list(like.shape)] for name, like in bnn.placeholders().items()}
@@ -170,6 +176,8 @@ def load(path: str | os.PathLike[str], net: nn.Module, output: Any = None) -> Ba
         bnn = quantization.Quantized(bnn, bnn.posterior)
     _check_same(path, bnn, bnn.state_dict(), state)
     bnn.load_state_dict(state)
+    bnn.recipe = None  # it may be trained
+    bnn.provenance = settings.get("provenance", {})
     return bnn
 
 

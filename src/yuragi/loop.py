@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from yuragi.bayesian import Bayesian, Penalty
-from yuragi.data import Batches, batches, check_rows, take_rows, to_tensors
+from yuragi.data import Batches, batches, check_pair, take_rows
 from yuragi.posteriors import Anchored
 from yuragi.prediction import predict
 
@@ -139,7 +139,14 @@ def train(
     groups = _groups(bnn, list(parameter_groups), lr)
     make = optimizer or (lambda groups: torch.optim.Adam(groups, lr=lr, fused=like.device.type in ("cpu", "cuda")))
     history = History(
-        settings={"epochs": epochs, "lr": lr, "schedule": schedule.__name__, "seed": seed, "num_data": source.num_data}
+        settings={
+            "kl_weight": kl_weight.tolist() if isinstance(kl_weight, Tensor) else kl_weight,
+            "epochs": epochs,
+            "lr": lr,
+            "schedule": getattr(schedule, "__name__", repr(schedule)),
+            "seed": seed,
+            "num_data": source.num_data,
+        }
     )
     modes = [(module, module.training) for module in bnn.modules()]
     with torch.random.fork_rng() if seed is not None else nullcontext():
@@ -149,6 +156,7 @@ def train(
             bnn.train()
             _initialise_likelihood(bnn, source)
             optimiser = _made(make, groups)
+            bnn.recipe = None  # from here on its weights know the data, and no rows of them can be held out
             run = _Run(bnn, source, optimiser, schedule, kl_weight, generator, epochs, history, penalty)
             run.train(validation, patience, callbacks)
         finally:
@@ -272,11 +280,8 @@ def _made(
 
 
 def _checked_validation(bnn: Bayesian, validation: Any) -> tuple[Any, Tensor]:
-    if not isinstance(validation, (tuple, list)) or len(validation) != 2:
-        raise TypeError(f"validation must be a pair (x, y), got {type(validation).__name__}")
     like = bnn.reference_tensor
-    x, y = (to_tensors(part, like.device, like.dtype) for part in validation)
-    check_rows(x, y, " of the validation data")
+    x, y = check_pair("validation", validation, like.device, like.dtype)
     first = slice(0, 2)
     predict(bnn, take_rows(x, first), samples=1).log_prob(y[first])  # refuses targets of another shape now, not later
     return x, y

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from yuragi.data import check_finite
 from yuragi.priors import FanIn, PerLayer, Prior
 
 
@@ -19,6 +20,9 @@ class PiecewiseLinear(nn.Module):
     Args:
         x: training inputs, [N, D].
         bins: at most so many bins a column; one with fewer distinct values has fewer.
+
+    Raises:
+        ValueError: `x` is not [N, D] of finite floating-point numbers, or `bins` is less than 1.
 
     Example:
         >>> PiecewiseLinear(torch.tensor([[0.0], [1.0], [2.0], [3.0], [4.0]]), bins=2)(torch.tensor([[3.0], [5.0]]))
@@ -35,10 +39,11 @@ class PiecewiseLinear(nn.Module):
 
     def __init__(self, x: Tensor, bins: int = 16) -> None:
         super().__init__()
+        _check_inputs(x)
         if bins < 1:
             raise ValueError(f"bins must be at least 1, got {bins}")
         levels = torch.linspace(0, 1, bins + 1, dtype=torch.float64)
-        edges = [torch.quantile(column, levels).unique() for column in x.double().T]
+        edges = [torch.quantile(column, levels).unique() for column in x.detach().cpu().double().T]
         # a constant column has a single edge: it gets one bin, of width 1
         edges = [e if len(e) > 1 else torch.stack([e[0], e[0] + 1]) for e in edges]
         counts = torch.tensor([len(e) - 1 for e in edges])
@@ -53,9 +58,9 @@ class PiecewiseLinear(nn.Module):
             "below": below,  # slope under the first edge, for the first bin of each column
             "above": above,  # slope over the last edge, for the last bin
         }
-        self.register_buffer("column", torch.arange(len(edges)).repeat_interleave(counts))
+        self.register_buffer("column", torch.arange(len(edges)).repeat_interleave(counts).to(x.device))
         for name, values in parts.items():
-            self.register_buffer(name, values.to(x.dtype))
+            self.register_buffer(name, values.to(x))
 
     def forward(self, x: Tensor) -> Tensor:
         """Encode [B, D] as [B, bins of all columns]."""
@@ -81,7 +86,7 @@ class TabularNetwork(nn.Module):
         bins: at most so many bins an input column.
 
     Raises:
-        ValueError: `x` is not [N, D], or a size is less than 1.
+        ValueError: `x` is not [N, D] of finite floating-point numbers, or a size is less than 1.
 
     Example:
         >>> import yuragi as yu
@@ -105,11 +110,11 @@ class TabularNetwork(nn.Module):
         bins: int = 16,
     ) -> None:
         super().__init__()
-        if x.dim() != 2 or not len(x) or not x.shape[1]:
-            raise ValueError(f"x must be training inputs [N, D] with at least one row and column, got {tuple(x.shape)}")
+        _check_inputs(x)
         for name, size in (("outputs", outputs), ("width", width), ("depth", depth)):
             if size < 1:
                 raise ValueError(f"{name} must be at least 1, got {size}")
+        x = x.detach().to("cpu", torch.get_default_dtype())  # where the layers are made, and as precise as they are
         exact = x.double()
         spread = exact.std(0, correction=0)
         self.register_buffer("centre", exact.mean(0).to(x.dtype))
@@ -145,3 +150,11 @@ class TabularNetwork(nn.Module):
 
     def _standardised(self, x: Tensor) -> Tensor:
         return (x - self.centre) / self.spread
+
+
+def _check_inputs(x: Tensor) -> None:
+    if x.dim() != 2 or not len(x) or not x.shape[1]:
+        raise ValueError(f"x must be training inputs [N, D] with at least one row and column, got {tuple(x.shape)}")
+    if not x.is_floating_point():
+        raise ValueError(f"x must be floating point, got dtype {x.dtype}: convert it with x.float()")
+    check_finite("x", x)

@@ -41,12 +41,14 @@ __all__ = [
     "predict",
 ]
 
+DRAWS = 100
+"""Draws of a prediction where the user has not said."""
 _BATCH_SIZE = 1024
 _DRAWN = 2**24  # weights drawn and held at once, over all draws
 
 
 def predict(
-    bnn: Bayesian, x: Any, samples: int = 100, seed: int | None = 0, batch_size: int | None = None
+    bnn: Bayesian, x: Any, samples: int = DRAWS, seed: int | None = 0, batch_size: int | None = None
 ) -> NumericPrediction | ClassificationPrediction:
     """Predict with uncertainty, from draws that each use the same weights for every row: a draw is a smooth function.
 
@@ -82,7 +84,7 @@ def predict(
     with torch.no_grad():
         prediction = prediction_of(output, bnn.likelihood.distribution(output, member))
     _check_finite(prediction.samples)
-    return replace(prediction, provenance={**bnn.provenance, "samples": len(output), "seed": seed})
+    return replace(prediction, provenance={**bnn.provenance, "samples": len(output), "samples_seed": seed})
 
 
 @torch.no_grad()

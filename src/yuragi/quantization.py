@@ -57,6 +57,7 @@ class Quantized(Bayesian):
             bnn.members,
             bnn.output,
         )
+        self.provenance = bnn.provenance
         self.member_buffers = bnn.member_buffers
         self.mean_codes = Codes(bnn.weights, bnn.members)
         for part in self.prior.modules():

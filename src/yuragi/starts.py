@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +42,11 @@ def member_starts(
     return [torch.stack(column) for column in zip(*rows, strict=True)]
 
 
+def copied(module: nn.Module) -> nn.Module:
+    """A copy of a network, also where its hooks have left tensors on it that have a graph behind them."""
+    return copy.deepcopy(module, _copies(module))
+
+
 def _takes_nothing(reset: Callable[..., object]) -> bool:
     try:
         inspect.signature(reset).bind()
@@ -57,8 +62,7 @@ def _near(w: Tensor) -> Tensor:
 @torch.no_grad()
 def _fresh(module: nn.Module, weights: Sequence[Weight], own: Sequence[Tensor]) -> list[Tensor]:
     # the copy's Weight records must point into the copy, so both go through one deepcopy
-    memo = {id(value): value.detach().clone() for value in _computed(module)}
-    other, others = copy.deepcopy((module, list(weights)), memo)
+    other, others = copy.deepcopy((module, list(weights)), _copies(module))
     for weight in others:
         weight.parameter.fill_(torch.nan)  # to see which tensors a reset reaches
     for part in reversed(list(other.modules())):  # parents last: they may reset what their children hold
@@ -71,11 +75,11 @@ def _fresh(module: nn.Module, weights: Sequence[Weight], own: Sequence[Tensor]) 
     ]
 
 
-def _computed(module: nn.Module) -> list[Tensor]:
+def _copies(module: nn.Module) -> dict[int, Any]:
     # tensors that a hook left on its module, as pruning does: they have a graph behind them, and deepcopy refuses them
-    return [
-        value
+    return {
+        id(value): value.detach().clone()
         for part in module.modules()
         for value in vars(part).values()
         if isinstance(value, Tensor) and not value.is_leaf
-    ]
+    }

@@ -46,14 +46,15 @@ def fit(
         schedule: learning-rate multiplier as a function of the fraction of steps done; `cosine` or `constant`.
         kl_weight: 1 is the true ELBO; a tensor [K] gives each member its own. A list of numbers, or "auto" for 1, 0.3, 0.1,
             0.03 and 0.01, are alternatives, as those that `bayesianize` was given: all are trained side by side on four
-            fifths of the rows, scored by the log-likelihood of the rest, and the best is refitted on all rows.
+            fifths of the rows, scored by the log-likelihood of the rest, and the best is refitted on all rows. That needs a
+            network that is not trained yet, and decides: a later `fit` takes `kl_weight` as it is given then.
         sample_weight: [N], for data in memory; 2 counts a row twice.
         validation: held-out (x, y): their log-likelihood is watched, the best state kept, and training stopped early.
-            Alternatives are scored on them, too.
+            Alternatives are scored on them, too, and trained on all of `data`.
         patience: how many validations without improvement are allowed; there are at most 100 in a fit.
         optimizer: makes the optimiser from parameter groups, in place of Adam.
         parameter_groups: groups with options of their own, as for `torch.optim`; other parameters form a default group.
-        callbacks: called with an `Epoch` after each; a true return value stops the fit.
+        callbacks: called with an `Epoch` after each; a true return value stops the fit. They do not see the candidates'.
         penalty: a scalar added to the loss of every batch, from the outputs [K, B, *out] and targets of the same pass, as
             those of `yuragi.penalties`.
         seed: of batches, noise and dropout; the global random state is used when None, and left alone otherwise.
@@ -62,14 +63,16 @@ def fit(
         A `History`; its `selection` says what was chosen and from what.
 
     Raises:
-        ValueError: data that are empty, NaN, infinite or of wrong shape, or an argument out of range.
-        FloatingPointError: the loss became NaN or infinite.
+        ValueError: data that are empty, NaN, infinite or of wrong shape, an argument out of range, or alternatives for a
+            network that is trained already.
+        FloatingPointError: the loss became NaN or infinite; of candidates, that of all.
 
     Warns:
         ConvergenceWarning: the loss was still falling by more than 0.05 nats per datum in the last quarter.
 
     Example:
         >>> import yuragi as yu
+        >>> from torch import nn
         >>> x = torch.linspace(-1, 1, 50).reshape(-1, 1)
         >>> bnn = yu.bayesianize(nn.Linear(1, 1), likelihood=yu.Gaussian(noise=0.1), seed=0)
         >>> history = yu.fit(bnn, (x, 2 * x), epochs=1500, lr=0.02, seed=0)
@@ -84,6 +87,7 @@ def fit(
         "optimizer": optimizer,
         "penalty": penalty,
     }
+    parameter_groups = list(parameter_groups)
     chosen = None
     weight: Any = kl_weight
     if isinstance(kl_weight, str) and kl_weight != "auto":

@@ -105,7 +105,11 @@ class NumericPrediction(Prediction):
 
     def cdf(self, y: Any) -> Tensor:
         """P(Y ≤ y) for each output: [N, *out], float64."""
-        return self._draw_cdf(self._checked(y)).mean(0)
+        return self.draw_cdf(y).mean(0)
+
+    def draw_cdf(self, y: Any) -> Tensor:
+        """P(Y ≤ y) of each draw alone: [S, N, *out], float64."""
+        return self._draw_cdf(self._checked(y))
 
     @abstractmethod
     def _draw_log_prob(self, y: Tensor) -> Tensor:
