@@ -155,9 +155,15 @@ def info(model: Annotated[Path, typer.Argument(help="A file that yuragi wrote.")
     """Say what a file holds."""
     contents = read(model)
     printed = Table("what", "value")
+    provenance = contents.settings.get("provenance", {})
     for name, value in contents.settings.items():
+        if value is provenance:
+            continue
         described = value["kind"] if isinstance(value, dict) else value
         printed.add_row(name, ", ".join(map(str, described)) if isinstance(described, list) else str(described))
+    for name, value in provenance.items():
+        if name not in contents.settings and not isinstance(value, (dict, list)):
+            printed.add_row(f"fit: {name}", str(value))
     if "table" in contents.extra:
         columns = contents.extra["table"]["columns"]
         printed.add_row("target", columns["target"])

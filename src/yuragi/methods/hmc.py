@@ -244,7 +244,7 @@ class _Target:
             yield drawn
 
         output = self.bnn.run_draws(once, self.args, self.kwargs)
-        learned = {} if self.noise_prior is None else {"likelihood.raw": inverse_softplus(self.noise(u))}
+        learned = {} if self.noise_prior is None else {"likelihood.scale.raw": inverse_softplus(self.noise(u))}
         scores: Tensor = torch.func.functional_call(self.scored, learned, (output, self.y))
         return scores.double().sum(1)
 
