@@ -227,7 +227,7 @@ def main() -> None:
     lines = "\n".join(table(rows, GAP_TARGETS if arguments.gap else TARGETS))
     print(lines)
     if arguments.out:
-        versions = f"yuragi {yu.__version__ if hasattr(yu, '__version__') else ''}, torch {torch.__version__}"
+        versions = f"yuragi {yu.__version__}, torch {torch.__version__}"
         arguments.out.write_text(f"{lines}\n\n{versions}; {arguments.jobs} at once, {arguments.threads} threads each\n")
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 DEFAULT_LR = 1e-2
 DEFAULT_STEPS = 2000
-_NOISE_LR = 10.0  # the noise is one number among many weights: at their learning rate it would lag behind
+NOISE_LR = 10.0  # the noise is one number among many weights: at their learning rate it would lag behind
 _VALIDATIONS = 100  # over a whole fit
 _UNCONVERGED = 0.05  # nats per datum gained in the last quarter
 
@@ -296,7 +296,7 @@ def _groups(bnn: Bayesian, given: list[dict[str, Any]], lr: float) -> list[dict[
 
     noise = rest(bnn.likelihood)
     taken |= {id(parameter) for parameter in noise}
-    groups = [*given, {"params": rest(bnn)}, {"params": noise, "lr": _NOISE_LR * lr}]
+    groups = [*given, {"params": rest(bnn)}, {"params": noise, "lr": NOISE_LR * lr}]
     groups = [group for group in groups if group["params"]]
     if not groups:
         raise ValueError("nothing to train: every parameter has requires_grad=False")

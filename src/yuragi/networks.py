@@ -35,7 +35,6 @@ class PiecewiseLinear(nn.Module):
     width: Tensor
     below: Tensor
     above: Tensor
-    slope: Tensor
 
     def __init__(self, x: Tensor, bins: int = 16) -> None:
         super().__init__()

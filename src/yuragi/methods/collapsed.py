@@ -17,14 +17,12 @@ from yuragi.conversion import bayesianize
 from yuragi.data import check_rows, to_tensors
 from yuragi.flat import split_like
 from yuragi.likelihoods import Gaussian, Likelihood
+from yuragi.loop import NOISE_LR, cosine
 from yuragi.posteriors import Points
 from yuragi.posteriors.posterior import inverse_softplus
 from yuragi.prediction import ClassificationPrediction, NumericPrediction, predict
 from yuragi.priors import FanIn, Normal, Prior
 from yuragi.stochastic import Drawn
-from yuragi.training import cosine
-
-_NOISE_LR = 10.0  # the noise is one number among many: at their learning rate it would lag behind
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +137,7 @@ def run(
     weight = torch.ones(len(y), device=like.device) if sample_weight is None else _weight(sample_weight, y)
     last = _LastLayer(net, prior, y, weight)
     noise = [parameter for parameter in network.likelihood.parameters() if parameter.requires_grad]
-    groups: list[dict[str, Any]] = [{"params": earlier.parameters}, {"params": noise, "lr": _NOISE_LR * lr}]
+    groups: list[dict[str, Any]] = [{"params": earlier.parameters}, {"params": noise, "lr": NOISE_LR * lr}]
     groups = [group for group in groups if group["params"]]
     optimizer = torch.optim.Adam(groups, lr=lr) if groups else None
     rates = [group["lr"] for group in optimizer.param_groups] if optimizer else []

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from yuragi.predictions import mixtures
-from yuragi.predictions.prediction import NumericPrediction
+from yuragi.predictions.prediction import IntegratedCRPS
 
 
 @dataclass(frozen=True, eq=False)
-class CountPrediction(NumericPrediction):
+class CountPrediction(IntegratedCRPS):
     """A mixture of distributions of counts, for each of N inputs: what those families have in common.
 
     Quantiles are whole numbers. The CRPS is E∣Y − y∣, in closed form, less half the mean difference of two independent Y,
@@ -27,16 +25,6 @@ class CountPrediction(NumericPrediction):
         _, high = mixtures.cantelli(self._exact(self.mean), self._exact(self.std), level)
         found = mixtures.integer_quantile(lambda y: self._draw_cdf(y).mean(0), level, high)
         return found.to(self.samples)
-
-    def crps(self, y: Any) -> Tensor:
-        """Continuous ranked probability score of the mixture at `y`, [N, *out], in counts; smaller is better."""
-        target = self._checked(y)
-        return self._draw_deviation(target).mean(0) - self._half_difference
-
-    @cached_property
-    def _half_difference(self) -> Tensor:
-        rows = mixtures.rows_at_once(self.samples)
-        return torch.cat([part._integrated_half_difference() for part in self._row_parts(rows)])
 
     def _integrated_half_difference(self) -> Tensor:
         samples = self._exact(self.samples)

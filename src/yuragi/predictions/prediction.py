@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from yuragi.data import check_finite, to_tensors
+from yuragi.predictions import mixtures
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,3 +135,26 @@ class NumericPrediction(Prediction):
                 f"predictions have shape {tuple(self.samples.shape[1:])}, but the targets have shape {tuple(target.shape)}"
             )
         return target.double()
+
+
+@dataclass(frozen=True, eq=False)
+class IntegratedCRPS(NumericPrediction):
+    """A mixture whose CRPS is E∣Y − y∣, in closed form, less half the mean difference of two independent Y, integrated."""
+
+    def crps(self, y: Any) -> Tensor:
+        """Continuous ranked probability score of the mixture at `y`, [N, *out], in the units of y; smaller is better."""
+        target = self._checked(y)
+        return self._draw_deviation(target).mean(0) - self._half_difference
+
+    @cached_property
+    def _half_difference(self) -> Tensor:
+        rows = mixtures.rows_at_once(self.samples)
+        return torch.cat([part._integrated_half_difference() for part in self._row_parts(rows)])
+
+    @abstractmethod
+    def _draw_deviation(self, y: Tensor) -> Tensor:
+        """E∣Y − y∣ of each draw."""
+
+    @abstractmethod
+    def _integrated_half_difference(self) -> Tensor:
+        """½E∣Y − Y′∣ of the mixture, [N, *out]."""

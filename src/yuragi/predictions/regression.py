@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, Self
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from yuragi import metrics
 from yuragi.predictions import mixtures
-from yuragi.predictions.prediction import NumericPrediction
+from yuragi.predictions.prediction import IntegratedCRPS, NumericPrediction
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +71,7 @@ class RegressionPrediction(NumericPrediction):
 
 
 @dataclass(frozen=True, eq=False)
-class StudentTPrediction(RegressionPrediction):
+class StudentTPrediction(IntegratedCRPS, RegressionPrediction):
     """A mixture of Student-t distributions f_s(x) + noise_s·ε, s = 1…S, for each of N inputs.
 
     Quantiles are found by Newton's method with bisection. The CRPS is E∣Y − y∣, in closed form, less half the mean
@@ -103,16 +102,6 @@ class StudentTPrediction(RegressionPrediction):
 
         found = mixtures.continuous_quantile(lambda y: self._draw_cdf(y).mean(0), density, level, low, high, tolerance)
         return found.to(self.samples)
-
-    def crps(self, y: Any) -> Tensor:
-        """Continuous ranked probability score of the mixture at `y`, [N, *out], in the units of y; smaller is better."""
-        target = self._checked(y)
-        return self._draw_deviation(target).mean(0) - self._half_difference
-
-    @cached_property
-    def _half_difference(self) -> Tensor:
-        rows = mixtures.rows_at_once(self.samples)
-        return torch.cat([part._integrated_half_difference() for part in self._row_parts(rows)])
 
     def _integrated_half_difference(self) -> Tensor:
         samples = self._exact(self.samples)
