@@ -1,0 +1,168 @@
+"""Tables in binary files: Parquet by pyarrow, Excel workbooks by openpyxl."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import warnings
+import zipfile
+import zlib
+from types import ModuleType
+from typing import Any
+from xml.etree.ElementTree import ParseError
+
+import numpy as np
+import pandas as pd
+
+from yuragi.tables.delimited import CELLS, COLUMNS
+from yuragi.tables.errors import TableError, TableWarning, shown
+
+# what openpyxl and zipfile raise where a workbook lacks a part, or a part is no XML, or its XML is another than expected
+_DAMAGED_WORKBOOK = (
+    zipfile.BadZipFile,
+    zlib.error,
+    ParseError,
+    EOFError,
+    KeyError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    NotImplementedError,  # a method of compression
+    RuntimeError,  # encryption
+)
+
+
+def parquet(data: bytes, name: str, largest: int) -> pd.DataFrame:
+    """A Parquet file; integers stay integers beside missing values.
+
+    Raises:
+        TableError: it is damaged, or larger than `largest` bytes or the limits on rows and columns.
+    """
+    arrow = module("pyarrow", name, "Parquet")
+    module("pyarrow.parquet", name, "Parquet")
+    try:
+        file = arrow.parquet.ParquetFile(io.BytesIO(data), memory_map=False)
+        about = file.metadata
+        size = sum(about.row_group(place).total_byte_size for place in range(about.num_row_groups))
+        check_size(name, about.num_rows, len(file.schema_arrow.names))
+        if size > largest:
+            raise TableError(f"{name} holds {size:,} bytes when unpacked, at most {largest:,} can be read: take a sample")
+        table = file.read(use_threads=False)
+        frame = table.to_pandas(ignore_metadata=True, types_mapper=_whole_numbers(arrow).get, use_threads=False)
+    except (arrow.ArrowException, OSError) as error:
+        raise TableError(f"{name} is a damaged Parquet file: {shown(str(error), 200)}") from error
+    frame = frame.set_axis([str(column) for column in frame.columns], axis=1)
+    return _with_plain_integers(frame[[column for column in frame.columns if not column.startswith("__index_level_")]])
+
+
+def workbook(data: bytes, name: str, largest: int, sheet: str | None = None) -> pd.DataFrame:
+    """A sheet of an Excel workbook (.xlsx): the first one when not named; formulas count as the values last computed.
+
+    Raises:
+        TableError: it is damaged, has no such sheet, or is larger than `largest` bytes or the limits on rows and columns.
+    """
+    openpyxl = module("openpyxl", name, "Excel")
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            size = sum(part.file_size for part in archive.infolist())
+            if "xl/workbook.xml" not in archive.namelist():
+                raise TableError(f"{name} is a zip archive and no Excel workbook: unpack it")
+        if size > largest:
+            raise TableError(f"{name} holds {size:,} bytes when unpacked, at most {largest:,} can be read: take a sample")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of styles and extensions that have nothing to do with values
+            book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
+            rows = _rows(_sheet(book, name, sheet), name)
+    except TableError:
+        raise
+    except _DAMAGED_WORKBOOK as error:
+        raise TableError(f"{name} is a damaged Excel workbook: {shown(str(error), 200)}") from error
+    if not rows:
+        raise TableError(f"{name} is empty: a table needs a header and rows")
+    header, *rest = rows
+    while header and header[-1] is None:
+        header = header[:-1]
+    for place, row in enumerate(rest):
+        if len(row) > len(header) and any(value is not None for value in row[len(header) :]):
+            raise TableError(f"{name}: row {place + 1} under the header has more cells than the header has names")
+    check_size(name, len(rest), len(header))
+    columns = [[row[place] if place < len(row) else None for row in rest] for place in range(len(header))]
+    names = ["" if value is None else str(value).strip() for value in header]
+    frame = pd.concat([_typed(column) for column in columns], axis=1) if columns else pd.DataFrame()
+    return frame.set_axis(names, axis=1)
+
+
+def module(module: str, name: str, what: str) -> ModuleType:
+    """A module that an extra brings, or a `TableError` that says which."""
+    try:
+        return importlib.importmodule(module)
+    except ModuleNotFoundError as error:
+        raise TableError(f'{name} is {what}, which needs {error.name}: pip install "yuragi[tables]"') from error
+
+
+def check_size(name: str, rows: int, columns: int) -> None:
+    """Refuse a table of more than `COLUMNS` columns or `CELLS` cells."""
+    if columns > COLUMNS:
+        raise TableError(f"{name} has {columns:,} columns, at most {COLUMNS:,} can be used: leave some out")
+    if rows * columns > CELLS:
+        raise TableError(
+            f"{name} has {rows:,} rows of {columns:,} columns, at most {CELLS:,} cells can be used: take a sample"
+        )
+
+
+def _sheet(book: Any, name: str, sheet: str | None) -> Any:
+    sheets = {one.title: one for one in book.worksheets}
+    if not sheets:
+        raise TableError(f"{name} has no sheet with cells")
+    if sheet is None:
+        sheet = next(iter(sheets))
+        if len(sheets) > 1:
+            warnings.warn(f"{name}: the first of {len(sheets)} sheets is read, {shown(sheet)}", TableWarning, stacklevel=5)
+    if sheet not in sheets:
+        raise TableError(f"{name} has no sheet {shown(sheet)}; it has {', '.join(map(shown, sheets))}")
+    return sheets[sheet]
+
+
+def _rows(sheet: Any, name: str) -> list[tuple[Any, ...]]:
+    # without empty rows; and counted, since a few bytes of XML may ask for a million empty rows or sixteen thousand columns
+    sheet.reset_dimensions()
+    rows, cells, seen = [], 0, 0
+    for row in sheet.iter_rows(values_only=True):
+        seen += 1
+        cells += len(row)
+        if cells > CELLS:
+            check_size(name, seen, -(-cells // seen))
+        if any(value is not None for value in row):
+            rows.append(row)
+    return rows
+
+
+def _typed(values: list[Any]) -> pd.Series[Any]:
+    kind = pd.api.types.infer_dtype([value for value in values if value is not None], skipna=True)
+    gone = np.array([value is None for value in values], dtype=bool)
+    if kind == "integer" and all(value is None or abs(value) < 2**63 for value in values):
+        whole = np.array([0 if value is None else value for value in values], dtype=np.int64)
+        return pd.Series(pd.arrays.IntegerArray(whole, gone) if gone.any() else whole)
+    if kind in ("floating", "mixed-integer-float"):
+        return pd.Series(values, dtype=np.float64)
+    if kind == "boolean" and not gone.any():
+        return pd.Series(values, dtype=bool)
+    if kind in ("datetime", "datetime64"):
+        return pd.Series(pd.to_datetime(pd.Series(values, dtype=object)))
+    return pd.Series(values, dtype=str if kind == "string" else object)
+
+
+def _whole_numbers(arrow: ModuleType) -> dict[Any, Any]:
+    names = [f"{sign}{bits}" for sign in ("int", "uint") for bits in (8, 16, 32, 64)]
+    return {getattr(arrow, name)(): pd.array([], dtype=name.replace("i", "I").replace("uI", "UI")).dtype for name in names}
+
+
+def _with_plain_integers(frame: pd.DataFrame) -> pd.DataFrame:
+    whole = {
+        name: frame[name].dtype.numpy_dtype  # type: ignore[union-attr]
+        for name in frame.columns
+        if pd.api.types.is_integer_dtype(frame[name].dtype) and not frame[name].isna().any()
+        and isinstance(frame[name].dtype, pd.api.extensions.ExtensionDtype)
+    }
+    return frame.astype(whole)
