@@ -30,6 +30,7 @@ _DAMAGED_WORKBOOK = (
     IndexError,
     NotImplementedError,  # a method of compression
     RuntimeError,  # encryption
+    OSError,  # no part that is a workbook
 )
 
 
@@ -42,15 +43,24 @@ def parquet(data: bytes, name: str, largest: int) -> pd.DataFrame:
     arrow = module("pyarrow", name, "Parquet")
     module("pyarrow.parquet", name, "Parquet")
     try:
-        file = arrow.parquet.ParquetFile(io.BytesIO(data), memory_map=False)
-        about = file.metadata
-        size = sum(about.row_group(place).total_byte_size for place in range(about.num_row_groups))
-        check_size(name, about.num_rows, len(file.schema_arrow.names))
-        if size > largest:
-            raise TableError(f"{name} holds {size:,} bytes when unpacked, at most {largest:,} can be read: take a sample")
-        table = file.read(use_threads=False)
-        frame = table.to_pandas(ignore_metadata=True, types_mapper=_whole_numbers(arrow).get, use_threads=False)
-    except (arrow.ArrowException, OSError) as error:
+        about = arrow.parquet.ParquetFile(io.BytesIO(data))
+        check_size(name, about.metadata.num_rows, len(about.schema_arrow.names))
+        groups = [about.metadata.row_group(place) for place in range(about.metadata.num_row_groups)]
+        _check_bytes(name, sum(group.total_byte_size for group in groups), largest)
+        nested = [field.name for field in about.schema_arrow if arrow.types.is_nested(field.type)]
+        if nested:  # whose size no limit on rows and columns bounds
+            warnings.warn(
+                f"{name}: columns of lists or records are left out: {shown(nested, 200)}", TableWarning, stacklevel=4
+            )
+        flat = [field.name for field in about.schema_arrow if field.name not in nested]
+        texts = [field.name for field in about.schema_arrow if _is_text(arrow, field.type)]
+        # text as a dictionary, as it is in the file: a few bytes may say that a long text stands in every row
+        table = arrow.parquet.ParquetFile(io.BytesIO(data), read_dictionary=texts).read(flat, use_threads=False)
+        table = table.replace_schema_metadata(None)  # pandas' may be damaged, and is not needed
+        table.validate(full=True)  # lengths, offsets and UTF-8, before anything relies on them
+        table = _with_whole_texts(arrow, table, name, largest)
+        frame = table.to_pandas(types_mapper=_whole_numbers(arrow).get, use_threads=False)
+    except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:  # the last: of a column's name
         raise TableError(f"{name} is a damaged Parquet file: {shown(str(error), 200)}") from error
     frame = frame.set_axis([str(column) for column in frame.columns], axis=1)
     return _with_plain_integers(frame[[column for column in frame.columns if not column.startswith("__index_level_")]])
@@ -68,8 +78,7 @@ def workbook(data: bytes, name: str, largest: int, sheet: str | None = None) -> 
             size = sum(part.file_size for part in archive.infolist())
             if "xl/workbook.xml" not in archive.namelist():
                 raise TableError(f"{name} is a zip archive and no Excel workbook: unpack it")
-        if size > largest:
-            raise TableError(f"{name} holds {size:,} bytes when unpacked, at most {largest:,} can be read: take a sample")
+        _check_bytes(name, size, largest)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of styles and extensions that have nothing to do with values
             book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
@@ -87,6 +96,8 @@ def workbook(data: bytes, name: str, largest: int, sheet: str | None = None) -> 
         if len(row) > len(header) and any(value is not None for value in row[len(header) :]):
             raise TableError(f"{name}: row {place + 1} under the header has more cells than the header has names")
     check_size(name, len(rest), len(header))
+    # a text is in the file once, however many cells have it
+    _check_bytes(name, sum(len(value) for row in rest for value in row if isinstance(value, str)), largest)
     columns = [[row[place] if place < len(row) else None for row in rest] for place in range(len(header))]
     names = ["" if value is None else str(value).strip() for value in header]
     frame = pd.concat([_typed(column) for column in columns], axis=1) if columns else pd.DataFrame()
@@ -96,7 +107,7 @@ def workbook(data: bytes, name: str, largest: int, sheet: str | None = None) -> 
 def module(module: str, name: str, what: str) -> ModuleType:
     """A module that an extra brings, or a `TableError` that says which."""
     try:
-        return importlib.importmodule(module)
+        return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise TableError(f'{name} is {what}, which needs {error.name}: pip install "yuragi[tables]"') from error
 
@@ -111,6 +122,38 @@ def check_size(name: str, rows: int, columns: int) -> None:
         )
 
 
+def _check_bytes(name: str, size: int, largest: int) -> None:
+    if size > largest:
+        raise TableError(f"{name} holds {size:,} bytes when unpacked, at most {largest:,} can be read: take a sample")
+
+
+def _is_text(arrow: ModuleType, kind: Any) -> bool:
+    types = arrow.types
+    return any(
+        check(kind) for check in (types.is_string, types.is_large_string, types.is_binary, types.is_large_binary)
+    )
+
+
+def _with_whole_texts(arrow: ModuleType, table: Any, name: str, largest: int) -> Any:
+    total = 0
+    for place, field in enumerate(table.schema):
+        if arrow.types.is_dictionary(field.type) and _is_text(arrow, field.type.value_type):
+            column = table.column(place)
+            for chunk in column.chunks:
+                lengths = module("pyarrow.compute", name, "Parquet").binary_length(chunk.dictionary)
+                lengths = np.asarray(lengths.fill_null(0), dtype=np.int64)
+                counts = np.bincount(np.asarray(chunk.indices.drop_null(), dtype=np.int64), minlength=len(lengths))
+                total += int(counts @ lengths)
+            _check_bytes(name, total, largest)
+            whole = (
+                arrow.large_string()
+                if field.type.value_type in (arrow.string(), arrow.large_string())
+                else arrow.large_binary()
+            )
+            table = table.set_column(place, field.name, column.cast(whole))
+    return table
+
+
 def _sheet(book: Any, name: str, sheet: str | None) -> Any:
     sheets = {one.title: one for one in book.worksheets}
     if not sheets:
@@ -118,7 +161,9 @@ def _sheet(book: Any, name: str, sheet: str | None) -> Any:
     if sheet is None:
         sheet = next(iter(sheets))
         if len(sheets) > 1:
-            warnings.warn(f"{name}: the first of {len(sheets)} sheets is read, {shown(sheet)}", TableWarning, stacklevel=5)
+            warnings.warn(
+                f"{name}: the first of {len(sheets)} sheets is read, {shown(sheet)}", TableWarning, stacklevel=5
+            )
     if sheet not in sheets:
         raise TableError(f"{name} has no sheet {shown(sheet)}; it has {', '.join(map(shown, sheets))}")
     return sheets[sheet]
@@ -155,14 +200,17 @@ def _typed(values: list[Any]) -> pd.Series[Any]:
 
 def _whole_numbers(arrow: ModuleType) -> dict[Any, Any]:
     names = [f"{sign}{bits}" for sign in ("int", "uint") for bits in (8, 16, 32, 64)]
-    return {getattr(arrow, name)(): pd.array([], dtype=name.replace("i", "I").replace("uI", "UI")).dtype for name in names}
+    return {
+        getattr(arrow, name)(): pd.array([], dtype=name.replace("i", "I").replace("uI", "UI")).dtype for name in names
+    }
 
 
 def _with_plain_integers(frame: pd.DataFrame) -> pd.DataFrame:
     whole = {
         name: frame[name].dtype.numpy_dtype  # type: ignore[union-attr]
         for name in frame.columns
-        if pd.api.types.is_integer_dtype(frame[name].dtype) and not frame[name].isna().any()
+        if pd.api.types.is_integer_dtype(frame[name].dtype)
+        and not frame[name].isna().any()
         and isinstance(frame[name].dtype, pd.api.extensions.ExtensionDtype)
     }
     return frame.astype(whole)

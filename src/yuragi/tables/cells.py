@@ -105,7 +105,9 @@ def _factorized(column: pd.Series[Any]) -> tuple[list[int], list[Any]]:
         if no:
             codes.append(-1)
             continue
-        key = value if isinstance(value, str) else (type(value), repr(value))  # 1, 1.0 and True are equal, lists no keys
+        key = (
+            value if isinstance(value, str) else (type(value), repr(value))
+        )  # 1, 1.0 and True are equal, lists no keys
         code = places.setdefault(key, len(distinct))
         if code == len(distinct):
             distinct.append(value)

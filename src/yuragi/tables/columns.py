@@ -141,7 +141,9 @@ def _of_text(name: str, texts: list[str | None], column: pd.Series[Any]) -> Colu
     counts = Counter(text for text in texts if text is not None)
     distinct = list(counts)
     if {numerals.plain(text).lower() for text in distinct} in _PAIRS:
-        spelling = {float(cells.TRUTH[numerals.plain(text).lower()]): text for text, _ in reversed(counts.most_common())}
+        spelling = {
+            float(cells.TRUTH[numerals.plain(text).lower()]): text for text, _ in reversed(counts.most_common())
+        }
         return _boolean(name, cells.truths(column), spelling)
     notation, words = _number_notation(counts)
     if notation is not None:

@@ -54,7 +54,9 @@ def parse(data: bytes, name: str, encoding: str | None = None, delimiter: str | 
     """
     text = decode(data, name, encoding)
     if "\0" in text:
-        raise TableError(f"{name} holds NUL bytes: it is damaged, no text table, or UTF-16 without a mark (give its encoding)")
+        raise TableError(
+            f"{name} holds NUL bytes: it is damaged, no text table, or UTF-16 without a mark (give its encoding)"
+        )
     if not text.strip():
         raise TableError(f"{name} is empty: a table needs a header and rows")
     delimiter = delimiter or find_delimiter(text)
@@ -181,5 +183,5 @@ def _explained(message: str, delimiter: str) -> str:
             f"hold {shown(delimiter)}"
         )
     if unclosed := _UNCLOSED.search(message):
-        return f'a quote (") that opens in row {int(unclosed[1])} is never closed: close or remove it'
+        return f'a quote (") that opens in line {int(unclosed[1]) + 1} is never closed: close or remove it'
     return message.removeprefix("Error tokenizing data. C error: ").strip()

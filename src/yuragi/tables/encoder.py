@@ -233,7 +233,9 @@ def _learn(columns: tuple[Column, ...], values: Floats, targets: Floats) -> _Lea
             numbers[column.name] = [fill, loc[0], scale[0]]
     codes = values[:, len(columns) :]
     fitted = [_target_encoder(columns).fit(codes, target) for target in targets.T]
-    return _Learned(numbers, dates, [[_finite(level_means).tolist() for level_means in one.encodings_] for one in fitted])
+    return _Learned(
+        numbers, dates, [[_finite(level_means).tolist() for level_means in one.encodings_] for one in fitted]
+    )
 
 
 def _scales(values: Floats) -> tuple[list[float], list[float]]:
@@ -294,7 +296,8 @@ def _give_scales(pipeline: Pipeline, loc: Floats, scale: Floats) -> None:
 def _target_encoder(columns: tuple[Column, ...]) -> TargetEncoder:
     # after the levels come the codes of missing and of other values
     levels = [np.arange(len(column.levels) + 2.0) for column in columns if _large(column)]
-    return TargetEncoder(categories=levels, target_type="continuous")
+    # two folds, for the two rows of `_built`; `fit` takes none
+    return TargetEncoder(categories=levels, target_type="continuous", cv=2)
 
 
 def _matrix(columns: tuple[Column, ...], table: pd.DataFrame) -> Floats:

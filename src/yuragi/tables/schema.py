@@ -272,7 +272,9 @@ def _classes(found: Column, column: pd.Series[Any]) -> dict[str, int]:
         return dict(found.levels)
     texts = cells.texts(pd.Series(columns.read(found, column)))
     counts = pd.Series(texts, dtype=object).value_counts()
-    return {str(level): int(count) for level, count in sorted(counts.items(), key=lambda one: (-one[1], _order(one[0])))}
+    return {
+        str(level): int(count) for level, count in sorted(counts.items(), key=lambda one: (-one[1], _order(one[0])))
+    }
 
 
 def _few(classes: Mapping[str, int]) -> bool:

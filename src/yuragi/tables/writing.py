@@ -19,9 +19,7 @@ from yuragi.tables.errors import TableError, shown
 _EXCEL_ROWS, _EXCEL_COLUMNS, _EXCEL_TEXT = 1_048_576, 16_384, 32_767
 
 
-def write_table(
-    frame: pd.DataFrame, target: str | os.PathLike[str] | BinaryIO, *, encoding: str = "utf-8"
-) -> None:
+def write_table(frame: pd.DataFrame, target: str | os.PathLike[str] | BinaryIO, *, encoding: str = "utf-8") -> None:
     """Write a table in the form that its suffix says: .csv, .csv.gz, .parquet or .xlsx. Its index is left out.
 
     A file is written whole or not at all. CSV has commas, decimal points and no byte order mark; a number is written with as
@@ -76,7 +74,9 @@ def _parquet(frame: pd.DataFrame, name: str, encoding: str) -> bytes:
     try:
         frame.to_parquet(data, engine="pyarrow", index=False)
     except (arrow.ArrowException, ValueError, TypeError, OverflowError) as error:  # a column of several kinds of values
-        raise TableError(f"{name}: Parquet cannot hold the table ({shown(str(error), 200)}): write it as CSV") from error
+        raise TableError(
+            f"{name}: Parquet cannot hold the table ({shown(str(error), 200)}): write it as CSV"
+        ) from error
     return data.getvalue()
 
 
