@@ -17,29 +17,26 @@
 """
 
 try:
-    import pandas
-    import sklearn
+    from yuragi.tables.columns import Column, LeftOut
+    from yuragi.tables.encoder import TableEncoder
+    from yuragi.tables.errors import TableError, TableWarning
+    from yuragi.tables.model import (
+        HIDDEN,
+        MEMBERS,
+        Columns,
+        TableModel,
+        fit_table,
+        load_table_model,
+        read_csv,
+        write_csv,
+    )
+    from yuragi.tables.reading import read_table
+    from yuragi.tables.schema import Schema
+    from yuragi.tables.writing import write_table
 except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        f'yuragi.tables needs {error.name}: pip install "yuragi[tables]"', name=error.name
-    ) from error
-
-from yuragi.tables.columns import Column, LeftOut
-from yuragi.tables.encoder import TableEncoder
-from yuragi.tables.errors import TableError, TableWarning
-from yuragi.tables.model import (
-    HIDDEN,
-    MEMBERS,
-    Columns,
-    TableModel,
-    fit_table,
-    load_table_model,
-    read_csv,
-    write_csv,
-)
-from yuragi.tables.reading import read_table
-from yuragi.tables.schema import Schema
-from yuragi.tables.writing import write_table
+    if error.name not in ("pandas", "sklearn"):
+        raise
+    raise ModuleNotFoundError(f'tables need {error.name}: pip install "yuragi[tables]"', name=error.name) from error
 
 __all__ = [
     "HIDDEN",

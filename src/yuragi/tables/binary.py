@@ -172,9 +172,8 @@ def _sheet(book: Any, name: str, sheet: str | None) -> Any:
 def _rows(sheet: Any, name: str) -> list[tuple[Any, ...]]:
     # without empty rows; and counted, since a few bytes of XML may ask for a million empty rows or sixteen thousand columns
     sheet.reset_dimensions()
-    rows, cells, seen = [], 0, 0
-    for row in sheet.iter_rows(values_only=True):
-        seen += 1
+    rows, cells = [], 0
+    for seen, row in enumerate(sheet.iter_rows(values_only=True), start=1):
         cells += len(row)
         if cells > CELLS:
             check_size(name, seen, -(-cells // seen))
@@ -194,15 +193,13 @@ def _typed(values: list[Any]) -> pd.Series[Any]:
     if kind == "boolean" and not gone.any():
         return pd.Series(values, dtype=bool)
     if kind in ("datetime", "datetime64"):
-        return pd.Series(pd.to_datetime(pd.Series(values, dtype=object)))
+        return pd.Series(values, dtype="datetime64[us]")
     return pd.Series(values, dtype=str if kind == "string" else object)
 
 
 def _whole_numbers(arrow: ModuleType) -> dict[Any, Any]:
-    names = [f"{sign}{bits}" for sign in ("int", "uint") for bits in (8, 16, 32, 64)]
-    return {
-        getattr(arrow, name)(): pd.array([], dtype=name.replace("i", "I").replace("uI", "UI")).dtype for name in names
-    }
+    names = [f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)]
+    return {getattr(arrow, name.lower())(): pd.api.types.pandas_dtype(name) for name in names}
 
 
 def _with_plain_integers(frame: pd.DataFrame) -> pd.DataFrame:

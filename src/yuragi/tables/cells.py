@@ -64,10 +64,11 @@ def texts(column: pd.Series[Any]) -> list[str | None]:
 def floats(column: pd.Series[Any]) -> Floats:
     """The values of a column of numbers or truth values, float64 [N]: NaN where missing, durations in seconds."""
     if pd.api.types.is_timedelta64_dtype(column.dtype):
-        return column.dt.total_seconds().to_numpy(dtype=np.float64)
+        return np.asarray(column.dt.total_seconds(), dtype=np.float64)
     if _real(column.dtype) or pd.api.types.is_bool_dtype(column.dtype):
-        dense = column.sparse.to_dense() if isinstance(column.dtype, pd.SparseDtype) else column
-        return dense.to_numpy(dtype=np.float64, na_value=np.nan)
+        if isinstance(column.dtype, pd.SparseDtype):
+            return np.asarray(column, dtype=np.float64)
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
     gone = missing(column)
     return np.array([np.nan if no else _float(value) for value, no in zip(column, gone, strict=True)], np.float64)
 
@@ -128,8 +129,9 @@ def _kind(value: Any) -> Storage:
 def _text(value: Any) -> str:
     if isinstance(value, str):
         return value.strip()
-    if isinstance(value, (float, np.floating)) and float(value).is_integer() and abs(value) < 1e15:
-        return str(int(value))
+    if isinstance(value, (float, np.floating)):
+        number = float(value)
+        return str(int(number)) if number.is_integer() and abs(number) < 1e15 else str(number)
     return str(value).strip()
 
 

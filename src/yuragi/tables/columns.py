@@ -62,8 +62,14 @@ class Column:
     def restore(cls, described: Mapping[str, Any]) -> Self:
         """The column that `described` described."""
         return cls(
-            **{name: tuple(value) if isinstance(value, list) else value for name, value in described.items()}
-        )  # the levels keep their order in JSON
+            described["name"],
+            described["kind"],
+            described["missing"],
+            tuple(described["quantiles"]),
+            dict(described["levels"]),  # JSON keeps their order
+            described["notation"],
+            tuple(described["words"]),
+        )
 
 
 @dataclass(frozen=True)

@@ -66,10 +66,11 @@ def seconds(texts: Sequence[str | None], form: str) -> np.ndarray[Any, np.dtype[
         >>> seconds(["1/2/1970", None], "%d/%m/%Y").tolist()
         [2678400.0, nan]
     """
-    tidy = pd.Series([None if text is None else _WEEKDAY.sub("", plain(text)) for text in texts], dtype=object)
+    tidy = [None if text is None else _WEEKDAY.sub("", plain(text)) for text in texts]
     if form == "ISO8601":
-        tidy = tidy.where([text is not None and _ISO.fullmatch(text) is not None for text in tidy], None)
-    return of_stamps(pd.to_datetime(tidy, format=form, errors="coerce", utc=True).dt.tz_localize(None).to_numpy())
+        tidy = [text if text is not None and _ISO.fullmatch(text) else None for text in tidy]
+    stamps = pd.Series(tidy, dtype=object)
+    return of_stamps(pd.to_datetime(stamps, format=form, errors="coerce", utc=True).dt.tz_localize(None).to_numpy())
 
 
 def of_stamps(stamps: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:

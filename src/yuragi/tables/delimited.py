@@ -102,10 +102,10 @@ def decode(data: bytes, name: str, encoding: str | None = None) -> str:
 
 
 def find_delimiter(text: str) -> str:
-    """The delimiter of a table: the one that splits most rows as often as the header, into the most fields.
+    r"""The delimiter of a table: the one that splits most rows as often as the header, into the most fields.
 
     Example:
-        >>> find_delimiter("a;b\\n1,5;2,5\\n"), find_delimiter("a,b\\n1,2\\n"), find_delimiter("a\\n1\\n")
+        >>> find_delimiter("a;b\n1,5;2,5\n"), find_delimiter("a,b\n1,2\n"), find_delimiter("a\n1\n")
         (';', ',', ',')
     """
     sample = text[:_SAMPLE]

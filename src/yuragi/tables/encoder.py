@@ -354,7 +354,8 @@ def _targets(y: Any, schema: Schema | None, rows: int) -> Floats:
         row = int((~np.isfinite(numbers)).any(axis=1).argmax())
         raise TableError(f"the target is {numbers[row].max():g} in row {row + 1}: drop the rows without a target")
     loc, scale = (np.array(part) for part in _scales(numbers))
-    return (numbers - loc) / scale
+    standardised: Floats = (numbers - loc) / scale
+    return standardised
 
 
 def _is_classes(values: np.ndarray[Any, Any], schema: Schema | None) -> bool:

@@ -12,11 +12,11 @@ class TableWarning(UserWarning):
 
 
 def shown(value: object, longest: int = 40) -> str:
-    """A value as messages quote it: on one line, and not longer than `longest` characters.
+    r"""A value as messages quote it: on one line, and not longer than `longest` characters.
 
     Example:
-        >>> shown("a\\nb"), shown(1.5), shown("x" * 1000, longest=8)
-        ("'a\\\\nb'", '1.5', "'xxxxxx…")
+        >>> shown("a\nb"), shown(1.5), shown("x" * 1000, longest=8)
+        ("'a\\nb'", '1.5', "'xxxxxx…")
     """
     # a long text is cut before it is quoted: quoting a hundred megabytes would take as many again
     text = repr(value[: longest + 1]) if isinstance(value, str) else repr(value)

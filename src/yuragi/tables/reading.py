@@ -35,7 +35,7 @@ def read_table(
     delimiter: str | None = None,
     sheet: str | None = None,
 ) -> pd.DataFrame:
-    """Read a table: text with delimiters (CSV), gzip of it, Parquet, or Excel (.xlsx); its content says which.
+    r"""Read a table: text with delimiters (CSV), gzip of it, Parquet, or Excel (.xlsx); its content says which.
 
     Text may be UTF-8, UTF-16 or UTF-32 with a byte order mark, CP932 (Shift-JIS) or Windows-1252, with commas, semicolons,
     tabs or bars, and with decimal points or commas. Plain numbers become numbers; integers stay integers, and everything
@@ -58,7 +58,7 @@ def read_table(
         OSError: it cannot be read, or is not there.
 
     Example:
-        >>> read_table(io.BytesIO("気温;雨\\n12,5;いいえ\\n9,25;はい\\n".encode("cp932")))
+        >>> read_table(io.BytesIO("気温;雨\n12,5;いいえ\n9,25;はい\n".encode("cp932")))
               気温    雨
         0  12.50  いいえ
         1   9.25   はい

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self
@@ -85,7 +86,8 @@ class Schema:
         """The rows that have a target, in order, numbered from 0."""
         frame = as_frame(frame)
         self._check_target(frame)
-        return frame[~cells.missing(frame[self.target.name])].reset_index(drop=True)
+        known: pd.DataFrame = frame[~cells.missing(frame[self.target.name])].reset_index(drop=True)
+        return known
 
     def targets(self, frame: Any) -> np.ndarray[Any, Any]:
         """The target of each row: float64 [N] for regression, the position in `classes` as int64 [N] for classification.
@@ -140,7 +142,7 @@ class Schema:
         notes: list[str] = []
         for column, values in zip(self.columns, self.check(frame).values(), strict=True):
             notes += [f"column {shown(column.name)}: {note}" for note in _notes(column, values, frame[column.name])]
-        known = {self.target.name, *(one.name for one in (*self.columns, *self.left_out))}
+        known = {self.target.name, *(one.name for one in self.columns), *(one.name for one in self.left_out)}
         extra = [str(name) for name in frame.columns if name not in known]
         if extra:
             notes.append(f"{_count(len(extra), 'column')} that the model does not use: {_listed(extra)}")
@@ -270,11 +272,8 @@ def _target(column: pd.Series[Any], name: str, task: Task | None) -> tuple[Colum
 def _classes(found: Column, column: pd.Series[Any]) -> dict[str, int]:
     if found.kind != "number":
         return dict(found.levels)
-    texts = cells.texts(pd.Series(columns.read(found, column)))
-    counts = pd.Series(texts, dtype=object).value_counts()
-    return {
-        str(level): int(count) for level, count in sorted(counts.items(), key=lambda one: (-one[1], _order(one[0])))
-    }
+    counts = Counter(text for text in cells.texts(pd.Series(columns.read(found, column))) if text is not None)
+    return dict(sorted(counts.items(), key=lambda one: (-one[1], _order(one[0]))))
 
 
 def _few(classes: Mapping[str, int]) -> bool:
