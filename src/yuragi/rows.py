@@ -171,7 +171,7 @@ def _counted(sample_weight: Any, rows: int) -> tuple[Array | None, Array | None]
 
 def _order(parts: list[Array]) -> Array:
     # by the bytes of the rows: any order will do that depends on nothing else; 0.0 takes −0.0 to 0.0
-    joined = np.column_stack(parts).astype(np.float64) + 0.0
+    joined = np.ascontiguousarray(np.column_stack(parts), dtype=np.float64) + 0.0
     keys = joined.view(np.dtype((np.void, joined.itemsize * joined.shape[1]))).ravel()
     return np.argsort(keys, kind="stable")
 

@@ -260,7 +260,7 @@ class BayesianRegressor(RegressorMixin, _Tabular):  # type: ignore[misc]
         self.single_output_ = y.ndim == 1
         return self
 
-    @available_if(_can_update)
+    @available_if(_can_update)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Learn from a further batch, with the posterior of the data so far as the prior; the first time, `fit`.
 
@@ -427,7 +427,7 @@ class BayesianClassifier(ClassifierMixin, _Tabular):  # type: ignore[misc]
         """
         return self._fit_to(X, y, sample_weight, None)
 
-    @available_if(_can_update)
+    @available_if(_can_update)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Learn from a further batch, with the posterior of the data so far as the prior; the first time, `fit`.
 
@@ -457,8 +457,8 @@ class BayesianClassifier(ClassifierMixin, _Tabular):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Array:
         """The most probable label of each row, [N]."""
-        labels: Array = self.classes_[self._predicted(X).label.numpy()]
-        return labels
+        index = self._predicted(X).label.numpy()
+        return np.asarray(self.classes_[index])
 
     def predict_proba(self, X: Any) -> Array:
         """The probability of each class, [N, classes], in the order of `classes_`: the mean over draws."""
@@ -493,9 +493,7 @@ class BayesianClassifier(ClassifierMixin, _Tabular):  # type: ignore[misc]
         check_classification_targets(y)
         self.classes_ = np.unique(y if classes is None else classes)
         if len(self.classes_) < 2:
-            raise ValueError(
-                f"y holds one class alone, {self.classes_.tolist()[0]!r}: there is nothing to tell apart; give data of 2 classes"
-            )
+            raise ValueError(f"y holds one class alone, {self.classes_.tolist()[0]!r}: give data of 2 classes at least")
         self._fit(X, self._labels(y), sample_weight, classes=len(self.classes_))
         return self
 

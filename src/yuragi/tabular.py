@@ -291,8 +291,10 @@ def load_tabular(path: str | os.PathLike[str], module: MakeModule | None = None)
         raise ValueError(f"{path} holds yuragi's own network for tables: leave module= out")
     with torch.random.fork_rng():
         net = _blank(**network["tabular"]) if module is None else module(*network["own"])
-    units = {name: torch.tensor(described[name], dtype=torch.float64) for name in ("loc", "scale", "x_loc", "x_scale")}
-    return TabularModel(files.load(path, net), described["task"], **units)
+    loc, scale, x_loc, x_scale = (
+        torch.tensor(described[name], dtype=torch.float64) for name in ("loc", "scale", "x_loc", "x_scale")
+    )
+    return TabularModel(files.load(path, net), described["task"], loc, scale, x_loc, x_scale)
 
 
 @dataclass(frozen=True)
@@ -358,7 +360,7 @@ def _of_first(prediction: Predicted, rows: int) -> Predicted:
     """The prediction of the first rows, in float64."""
     held = {part.name: getattr(prediction, part.name) for part in fields(prediction)}
     samples = prediction.samples
-    kept = {
+    kept: dict[str, Any] = {
         name: value.expand_as(samples)[:, :rows].double() for name, value in held.items() if isinstance(value, Tensor)
     }
     return replace(prediction, **kept)

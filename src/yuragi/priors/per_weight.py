@@ -27,7 +27,7 @@ class PerWeight(Normal):
         tensor([[0.1000, 0.1000, 2.0000]])
     """
 
-    per_member = ()
+    per_member: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         super().__init__()
