@@ -12,6 +12,8 @@ from torch import Tensor
 
 Array = npt.NDArray[Any]
 
+CONSTANT_SCALE = 0.01
+"""Scale of a target that is constant, relative to it: the data do not tell."""
 _MOST_REPEATED = 10  # times as many rows as were given
 _ROUNDING = 1e-12  # a column that differs by no more, relative to its size, is constant
 
@@ -30,7 +32,7 @@ class Units:
 class Rows:
     """Inputs [N, D] and targets, checked: [N, outputs] in float64, or [N] labels, int64; weights [N], or None.
 
-    The order is one of the rows' own, so that nothing depends on how they came. Rows of weight 0 are gone, and those of whole
+    The order is one of the rows' own, by value, so that nothing depends on how they came. Rows of weight 0 are gone, and those of whole
     weights are repeated, so that a row of weight 2 is no other than the row twice.
     """
 
@@ -49,7 +51,7 @@ class Rows:
         Example:
             >>> rows = Rows.of([[2.0], [1.0], [5.0]], [3.0, 4.0, 0.0], "regression", sample_weight=[2, 1, 0])
             >>> rows.x.T, rows.y.T, rows.weight
-            (array([[1., 2., 2.]]), array([[4., 3., 3.]]), None)
+            (array([[2., 2., 1.]]), array([[3., 3., 4.]]), None)
         """
         inputs, targets = as_inputs(x), _targets(y, task)
         if len(inputs) != len(targets):
@@ -89,7 +91,7 @@ class Rows:
         return classes
 
     def units(self, common: bool = False) -> Units:
-        """Means and standard deviations by the weights; a constant input has scale 1, a constant target its own size.
+        """Means and standard deviations by the weights; a constant input has scale 1, a constant target a hundredth of its size.
 
         Args:
             common: whether all outputs have one scale, the root mean square of their own.
@@ -99,7 +101,7 @@ class Rows:
         size = np.abs(loc)
         if common:
             spread[:], size[:] = np.sqrt(np.mean(spread**2)), size.max()
-        scale = np.where(spread > 0, spread, np.where(size > 0, size, 1.0))
+        scale = np.where(spread > 0, spread, CONSTANT_SCALE * np.where(size > 0, size, 1.0))
         parts = (loc, scale, x_loc, np.where(x_scale > 0, x_scale, 1.0))
         return Units(*(torch.from_numpy(part) for part in parts))
 
@@ -170,10 +172,8 @@ def _counted(sample_weight: Any, rows: int) -> tuple[Array | None, Array | None]
 
 
 def _order(parts: list[Array]) -> Array:
-    # by the bytes of the rows: any order will do that depends on nothing else; 0.0 takes −0.0 to 0.0
-    joined = np.ascontiguousarray(np.column_stack(parts), dtype=np.float64) + 0.0
-    keys = joined.view(np.dtype((np.void, joined.itemsize * joined.shape[1]))).ravel()
-    return np.argsort(keys, kind="stable")
+    # by value, so that no change of unit changes it
+    return np.lexsort(np.column_stack(parts).T)
 
 
 def _constant(values: Array) -> Array:

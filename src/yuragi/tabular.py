@@ -36,8 +36,6 @@ FEWEST_TO_CHOOSE = 40
 """Rows from which settings are chosen by held-out ones."""
 FEWEST_VARIED = 20
 """Targets that must differ from the most frequent one for that: else all that do might be held out."""
-CONSTANT_NOISE = 0.01
-"""Noise of a target that is constant, relative to it: the data do not tell."""
 _FEW_KL_WEIGHT = 0.1
 _TOGETHER = 256  # rows of a prediction
 _BINS = 16
@@ -64,7 +62,7 @@ class TabularModel:
     history: History | None = None
 
     def predict(self, x: Any, samples: int = 100, seed: int | None = 0) -> NumericPrediction | ClassificationPrediction:
-        """Predict in the target's units; what is said of a row does not depend on the other rows, to the last bit.
+        """Predict in the target's units; the draws for a row do not depend on the other rows, to the last bit.
 
         Args:
             x: inputs [N, D], as those that the model was fitted to.
@@ -134,7 +132,7 @@ def fit_tabular(
     Args:
         x: inputs, [N, D] numbers.
         y: targets: for regression [N] or [N, outputs], for classification the labels 0, 1, … [N], integers. Each output
-            is standardised by itself; one that is constant is measured in units of its value.
+            is standardised by itself; one that is constant is measured in hundredths of its size.
         task: "regression", or "classification" with a `Categorical` likelihood, for two classes too.
         posterior: "auto": anchored members; which prior is chosen by held-out rows: how much the network may bend, and how
             much its noise may vary with x (with `module`, the gain of `FanIn`). With fewer than 40 rows, or fewer than 20
@@ -165,9 +163,9 @@ def fit_tabular(
 
     Example:
         >>> x = torch.linspace(-1, 1, 30).reshape(-1, 1)
-        >>> model = fit_tabular(x, 1000 * x + 50, "regression", posterior="anchored", noise=10.0, epochs=300)
+        >>> model = fit_tabular(x, 1000 * x + 50, "regression", posterior="anchored", noise=50.0, epochs=300)
         >>> p = model.predict([[0.0], [0.5]])
-        >>> p.mean.shape, bool((p.mean - torch.tensor([[50.0], [550.0]])).abs().max() < 20)
+        >>> p.mean.shape, bool((p.mean - torch.tensor([[50.0], [550.0]])).abs().max() < 50)
         (torch.Size([2, 1]), True)
     """
     if task not in ("regression", "classification"):
@@ -340,7 +338,7 @@ def _prior(net: nn.Module, enough: bool) -> Prior:
 
 def _likelihood(noise: Noise, rows: Rows, scale: Tensor) -> Likelihood:
     if noise == "auto":
-        return likelihoods.HeteroscedasticStudentT() if rows.varied else likelihoods.Gaussian(CONSTANT_NOISE)
+        return likelihoods.HeteroscedasticStudentT() if rows.varied else likelihoods.Gaussian(1.0)
     if noise == "learned":
         return likelihoods.Gaussian(outputs=len(scale))
     if noise == "heteroscedastic":

@@ -13,7 +13,7 @@ Array = npt.NDArray[Any]
 
 
 class Quick(nn.Module):
-    """A linear network whose weights are four times as large as they look, and begin at zero, so that few steps take them far."""
+    """A linear network whose weights are four times as large as they look and begin at zero: few steps take them far."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -58,4 +58,4 @@ def heaps(classes: int = 3, rows: int = 40) -> tuple[Array, Array]:
 
 def global_state() -> tuple[Any, Any]:
     """The random states of NumPy and torch, comparable."""
-    return tuple(map(str, np.random.get_state(legacy=True))), tuple(torch.get_rng_state().tolist())
+    return tuple(map(str, np.random.get_state(legacy=True))), tuple(torch.get_rng_state().tolist())  # noqa: NPY002

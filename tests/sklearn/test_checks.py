@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
+from tests.sklearn.data import Quick
 
 import yuragi as yu
-from tests.sklearn.data import Quick
 from yuragi.sklearn import BayesianClassifier, BayesianRegressor
 
 # one member of mean-field is what can learn in batches: partial_fit is checked too
