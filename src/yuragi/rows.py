@@ -32,8 +32,8 @@ class Units:
 class Rows:
     """Inputs [N, D] and targets, checked: [N, outputs] in float64, or [N] labels, int64; weights [N], or None.
 
-    The order is one of the rows' own, by value, so that nothing depends on how they came. Rows of weight 0 are gone, and those of whole
-    weights are repeated, so that a row of weight 2 is no other than the row twice.
+    The order is one of the rows' own, by value, so that nothing depends on how they came. Rows of weight 0 are gone, and
+    those of whole weights are repeated, so that a row of weight 2 is no other than the row twice.
     """
 
     x: Array
@@ -91,7 +91,7 @@ class Rows:
         return classes
 
     def units(self, common: bool = False) -> Units:
-        """Means and standard deviations by the weights; a constant input has scale 1, a constant target a hundredth of its size.
+        """Means and standard deviations by the weights; of a constant input 1, of a constant target a hundredth of its size.
 
         Args:
             common: whether all outputs have one scale, the root mean square of their own.
