@@ -29,7 +29,12 @@ def numeric(model: TabularModel, x: Any, **settings: Any) -> NumericPrediction:
     return prediction
 
 
-@pytest.mark.parametrize("noise", ["auto", "learned", "heteroscedastic", 0.5])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "noise", [pytest.param("auto", marks=SLOW), "learned", pytest.param("heteroscedastic", marks=SLOW), 0.5]
+)
 def test_a_known_noise_is_recovered(noise: Any) -> None:
     x, y = line(rows=250)
     # a linear network: the known answer is then the posterior's, whatever a wider network would make of the data
@@ -43,6 +48,7 @@ def test_a_known_noise_is_recovered(noise: Any) -> None:
     assert p.epistemic.mean() < (0.3 if module is None else 0.12)
 
 
+@SLOW
 def test_noise_that_depends_on_x_is_seen() -> None:
     rng = np.random.default_rng(0)
     x = rng.uniform(-1, 1, size=(250, 1))
@@ -78,7 +84,7 @@ def test_a_float_noise_is_in_the_units_of_every_output() -> None:
     torch.testing.assert_close(p.aleatoric, torch.full((50, 3), 0.7).double(), rtol=1e-6, atol=0)
 
 
-@pytest.mark.parametrize("noise", ["auto", "learned"])
+@pytest.mark.parametrize("noise", [pytest.param("auto", marks=SLOW), "learned"])
 def test_each_output_has_its_own_units_and_noise(noise: Any) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(250, 1))
@@ -115,7 +121,7 @@ def test_weights_that_are_not_whole_weigh() -> None:
 
 def test_what_is_said_of_a_row_does_not_depend_on_the_others() -> None:
     x, y = line(rows=300)
-    for settings in (FAST, {**FAST, "posterior": "meanfield"}):
+    for settings in (FAST, {**FAST, "posterior": "meanfield", "members": 1, "epochs": 5}):
         model = fit_tabular(x, y, "regression", **settings)
         whole, one = numeric(model, x), numeric(model, x[273:274])
         assert torch.equal(one.samples[:, 0], whole.samples[:, 273])

@@ -212,7 +212,7 @@ class BayesianRegressor(RegressorMixin, _Tabular):  # type: ignore[misc]
         >>> rng = np.random.default_rng(0)
         >>> X = rng.uniform(-1, 1, size=(100, 1))
         >>> y = 3 * X[:, 0] + 0.2 * rng.normal(size=100)
-        >>> model = BayesianRegressor(posterior="anchored", noise="learned", epochs=500, random_state=0).fit(X, y)
+        >>> model = BayesianRegressor("anchored", members=3, noise="learned", epochs=1000, random_state=0).fit(X, y)
         >>> mean, std = model.predict([[0.5]], return_std=True)
         >>> bool(abs(mean[0] - 1.5) < 0.2), bool(0.15 < std[0] < 0.35)
         (True, True)
