@@ -176,7 +176,7 @@ def test_auto_chooses_among_the_priors_of_the_network() -> None:
 )
 def test_with_little_to_choose_by_nothing_is_chosen(x: Any, y: Any) -> None:
     for posterior in ("auto", "meanfield"):
-        model = fit_tabular(x, y, "regression", posterior=posterior, epochs=3)  # type: ignore[arg-type]
+        model = fit_tabular(x, y, "regression", posterior=posterior, epochs=3)
         assert model.history is not None
         assert model.history.selection is None
         assert model.history.settings["kl_weight"] == (1.0 if posterior == "auto" else 0.1)
@@ -217,7 +217,7 @@ def test_a_network_of_ones_own_has_the_outputs_that_its_noise_needs() -> None:
 
     x, y = line(rows=20, outputs=2)
     for noise in ("auto", "heteroscedastic", "learned", 1.0):
-        fit_tabular(x, y, "regression", module=make, noise=noise, epochs=1)  # type: ignore[arg-type]
+        fit_tabular(x, y, "regression", module=make, noise=noise, epochs=1)
     fit_tabular(x, np.arange(20) % 5, "classification", module=make, epochs=1)
     assert seen == [(2, 4), (2, 4), (2, 2), (2, 2), (2, 5)]
 
@@ -276,10 +276,10 @@ def test_classes_may_be_known_before_they_are_seen() -> None:
 def test_an_update_leaves_the_model_and_its_units_as_they_were() -> None:
     x, y = line(rows=100)
     model = fit_tabular(x, y, "regression", posterior="meanfield", members=1, module=nn.Linear, epochs=300)
-    before, df = numeric(model, x), model.bnn.likelihood.df.detach().clone()  # type: ignore[union-attr,operator]
+    before, df = numeric(model, x), model.bnn.likelihood.df.detach().clone()  # type: ignore[operator]
     after = update_tabular(model, x + 3, y + 3, epochs=300)
     assert torch.equal(numeric(model, x).samples, before.samples)
-    assert torch.equal(after.bnn.likelihood.df, df)  # type: ignore[union-attr,arg-type]
+    assert torch.equal(after.bnn.likelihood.df, df)  # type: ignore[arg-type]
     for name in ("loc", "scale", "x_loc", "x_scale"):
         assert torch.equal(getattr(after, name), getattr(model, name))
     assert numeric(after, x).epistemic.mean() < before.epistemic.mean()

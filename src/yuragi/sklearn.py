@@ -78,15 +78,7 @@ class _Tabular(BaseEstimator):  # type: ignore[misc]
     samples: int
     random_state: Any
 
-    def predict_distribution(self, X: Any) -> NumericPrediction | ClassificationPrediction:
-        """The `yuragi.Prediction` itself, in float64: `log_prob`, `crps`, `interval`, its draws, and all else.
-
-        Args:
-            X: inputs, [N, D].
-
-        Returns:
-            For regression of [N, outputs], in the units of y; for classification of [N], where label i is `classes_[i]`.
-        """
+    def _predict(self, X: Any) -> NumericPrediction | ClassificationPrediction:
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=np.float64)
         return self.model_.predict(X, samples=self.samples, seed=self.seed_)
@@ -212,7 +204,7 @@ class BayesianRegressor(RegressorMixin, _Tabular):  # type: ignore[misc]
         >>> rng = np.random.default_rng(0)
         >>> X = rng.uniform(-1, 1, size=(100, 1))
         >>> y = 3 * X[:, 0] + 0.2 * rng.normal(size=100)
-        >>> model = BayesianRegressor("anchored", members=3, noise="learned", epochs=1000, random_state=0).fit(X, y)
+        >>> model = BayesianRegressor("anchored", members=3, noise="learned", random_state=0).fit(X, y)
         >>> mean, std = model.predict([[0.5]], return_std=True)
         >>> bool(abs(mean[0] - 1.5) < 0.2), bool(0.15 < std[0] < 0.35)
         (True, True)
@@ -303,7 +295,7 @@ class BayesianRegressor(RegressorMixin, _Tabular):  # type: ignore[misc]
         """
         if return_std and return_cov:
             raise ValueError("ask for return_std or for return_cov: the diagonal of the covariance is std²")
-        prediction = self._predicted(X)
+        prediction = self.predict_distribution(X)
         mean = self._shaped(prediction.mean)
         if return_std:
             return mean, self._shaped(prediction.std)
@@ -316,12 +308,12 @@ class BayesianRegressor(RegressorMixin, _Tabular):  # type: ignore[misc]
 
     def predict_interval(self, X: Any, level: float = 0.9) -> tuple[Array, Array]:
         """Lower and upper end of the central interval that holds y with probability `level`, each [N]."""
-        lower, upper = self._predicted(X).interval(level)
+        lower, upper = self.predict_distribution(X).interval(level)
         return self._shaped(lower), self._shaped(upper)
 
     def predict_quantiles(self, X: Any, levels: Sequence[float]) -> Array:
         """The values that y stays below with these probabilities, [N, levels] (several outputs: [N, outputs, levels])."""
-        prediction = self._predicted(X)
+        prediction = self.predict_distribution(X)
         return np.stack([self._shaped(prediction.quantile(float(level))) for level in levels], -1)
 
     def predict_uncertainty(self, X: Any) -> pd.DataFrame:
@@ -329,7 +321,7 @@ class BayesianRegressor(RegressorMixin, _Tabular):  # type: ignore[misc]
 
         With several outputs the columns are mean_0, mean_1, … The index is that of X where X is a pandas frame.
         """
-        prediction = self._predicted(X)
+        prediction = self.predict_distribution(X)
         names = ("mean", "std", "epistemic", "aleatoric")
         parts = {name: getattr(prediction, name).numpy() for name in names}
         if self.single_output_:
@@ -344,8 +336,9 @@ class BayesianRegressor(RegressorMixin, _Tabular):  # type: ignore[misc]
         """
         return self._shaped(_draws(self, X, n).samples)
 
-    def _predicted(self, X: Any) -> NumericPrediction:
-        prediction = self.predict_distribution(X)
+    def predict_distribution(self, X: Any) -> NumericPrediction:
+        """The `yuragi.Prediction` itself, [N, outputs] in the units of y: `log_prob`, `crps`, `cdf`, its draws, and all else."""
+        prediction = self._predict(X)
         assert isinstance(prediction, NumericPrediction)
         return prediction
 
@@ -457,12 +450,12 @@ class BayesianClassifier(ClassifierMixin, _Tabular):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Array:
         """The most probable label of each row, [N]."""
-        index = self._predicted(X).label.numpy()
+        index = self.predict_distribution(X).label.numpy()
         return np.asarray(self.classes_[index])
 
     def predict_proba(self, X: Any) -> Array:
         """The probability of each class, [N, classes], in the order of `classes_`: the mean over draws."""
-        return np.asarray(self._predicted(X).probs.numpy())
+        return np.asarray(self.predict_distribution(X).probs.numpy())
 
     def predict_uncertainty(self, X: Any) -> pd.DataFrame:
         """A DataFrame of label, probability_<class> of each class, entropy and mutual_information, in nats.
@@ -470,7 +463,7 @@ class BayesianClassifier(ClassifierMixin, _Tabular):  # type: ignore[misc]
         The entropy is the whole uncertainty of the label, the mutual information the part that is due to the weights being
         unknown. The index is that of X where X is a pandas frame.
         """
-        prediction = self._predicted(X)
+        prediction = self.predict_distribution(X)
         probs = prediction.probs.numpy()
         parts: dict[str, Array] = {"label": self.classes_[prediction.label.numpy()]}
         parts |= {f"probability_{name}": probs[:, c] for c, name in enumerate(self.classes_)}
@@ -508,8 +501,9 @@ class BayesianClassifier(ClassifierMixin, _Tabular):  # type: ignore[misc]
         labels: Array = np.searchsorted(self.classes_, y)
         return labels
 
-    def _predicted(self, X: Any) -> ClassificationPrediction:
-        prediction = self.predict_distribution(X)
+    def predict_distribution(self, X: Any) -> ClassificationPrediction:
+        """The `yuragi.Prediction` itself, [N], in which label i is `classes_[i]`: `log_prob`, its draws, and all else."""
+        prediction = self._predict(X)
         assert isinstance(prediction, ClassificationPrediction)
         return prediction
 

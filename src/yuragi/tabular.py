@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeVar
 
@@ -22,7 +24,7 @@ from yuragi.networks import TabularNetwork
 from yuragi.prediction import ClassificationPrediction, NumericPrediction, RegressionPrediction, predict
 from yuragi.priors import FanIn, PerLayer, Prior
 from yuragi.rows import Rows, as_inputs, standardised
-from yuragi.training import Epoch, History, fit
+from yuragi.training import ConvergenceWarning, Epoch, History, fit
 
 Task = Literal["regression", "classification"]
 Posterior = Literal["auto", "anchored", "meanfield"] | posteriors.Posterior
@@ -150,7 +152,8 @@ def fit_tabular(
             comes from the network, one for each class where there are classes. Its prior is `FanIn`.
         sample_weight: [N]; 2 counts a row twice.
         classes: how many there are; None: as many as the largest label says.
-        epochs: as for `yuragi.fit`.
+        epochs: as for `yuragi.fit`, whose warning of a fit that was too short is for a number given here; None is the
+            measured budget.
         seed: of everything random; the global random state is left alone.
         callbacks: as for `yuragi.fit`.
 
@@ -163,7 +166,8 @@ def fit_tabular(
 
     Example:
         >>> x = torch.linspace(-1, 1, 30).reshape(-1, 1)
-        >>> model = fit_tabular(x, 1000 * x + 50, "regression", posterior="anchored", noise=50.0, epochs=1000)
+        >>> settings = {"posterior": "meanfield", "members": 1, "module": nn.Linear}
+        >>> model = fit_tabular(x, 1000 * x + 50, "regression", noise=50.0, **settings)
         >>> p = model.predict([[0.0], [0.5]])
         >>> p.mean.shape, bool((p.mean - torch.tensor([[50.0], [550.0]])).abs().max() < 50)
         (torch.Size([2, 1]), True)
@@ -198,7 +202,7 @@ def fit_tabular(
         members=plan.members,
         seed=seed,
     )
-    history = fit(
+    history = _fit(
         bnn,
         (inputs, targets),
         kl_weight=plan.kl_weight,
@@ -253,7 +257,7 @@ def update_tabular(
     bnn = copy.deepcopy(model.bnn)
     posterior_to_prior(bnn)
     bnn.likelihood.requires_grad_(False)
-    history = fit(
+    history = _fit(
         bnn,
         (standardised(rows.x, units.x_loc, units.x_scale), rows.targets(units)),
         sample_weight=rows.weight,
@@ -320,6 +324,13 @@ class _Plan:
             )
         prior = _priors(net) if posterior == "auto" and can_choose else one
         return cls(posteriors.Anchored(), prior, ANCHORED_MEMBERS if members is None else members, 1.0)
+
+
+def _fit(bnn: Bayesian, data: tuple[Tensor, Tensor], epochs: int | None, **settings: Any) -> History:
+    with warnings.catch_warnings() if epochs is None else nullcontext():
+        if epochs is None:  # the budget is the one that was measured, whether or not the objective has settled by then
+            warnings.simplefilter("ignore", ConvergenceWarning)
+        return fit(bnn, data, epochs=epochs, **settings)
 
 
 def _priors(net: nn.Module) -> list[Prior]:

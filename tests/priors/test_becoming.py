@@ -56,7 +56,7 @@ def test_density_draws_and_kl_are_those_of_torch(kind: type[Prior]) -> None:
     prior, p = ready(kind)
     means, sigma, _ = posterior()
     flat = torch.cat([mean.flatten(1) for mean in means], 1)
-    expected = p.log_prob(flat)
+    expected: Tensor = p.log_prob(flat)  # type: ignore[no-untyped-call]
     torch.testing.assert_close(prior.log_prob(flat), expected.sum(1) if kind is PerWeight else expected)
     if isinstance(p, TorchNormal):
         exact = kl_divergence(TorchNormal(flat, sigma), p).sum(1)
@@ -88,7 +88,7 @@ def test_kl_of_correlated_posteriors_is_that_of_torch() -> None:
 def test_a_full_covariance_network_asks_for_that_kl() -> None:
     bnn = yu.bayesianize(network(), prior=Multivariate(), posterior=yu.posteriors.FullCovariance(0.2))
     with torch.no_grad():
-        bnn.posterior.lower.normal_(0, 0.1)  # type: ignore[union-attr,operator]
+        bnn.posterior.lower.normal_(0, 0.1)  # type: ignore[operator]
     mean, _, root = numbers()
     bnn.prior.become(mean, root)  # type: ignore[operator]
     q = bnn.q()

@@ -75,7 +75,7 @@ def test_the_first_call_is_a_fit_and_fit_begins_anew() -> None:
 
 def test_classes_are_known_from_the_first_call() -> None:
     x, y = heaps(3)
-    settings: dict[str, Any] = {**ONE, "module": Quick, "epochs": 100}
+    settings: dict[str, Any] = {**ONE, "module": Quick, "epochs": 400}
     model = BayesianClassifier(**settings)
     model.partial_fit(x[:40], y[:40], classes=["heap 2", "heap 0", "heap 1"])  # one class alone
     assert model.classes_.tolist() == ["heap 0", "heap 1", "heap 2"]
