@@ -337,7 +337,7 @@ class BayesianRegressor(RegressorMixin, _Tabular):  # type: ignore[misc]
         return self._shaped(_draws(self, X, n).samples)
 
     def predict_distribution(self, X: Any) -> NumericPrediction:
-        """The `yuragi.Prediction` itself, [N, outputs] in the units of y: `log_prob`, `crps`, `cdf`, its draws, and all else."""
+        """The `yuragi.Prediction` itself, [N, outputs] in the units of y: `log_prob`, `crps`, its draws, and all else."""
         prediction = self._predict(X)
         assert isinstance(prediction, NumericPrediction)
         return prediction
