@@ -33,7 +33,13 @@ SLOW = pytest.mark.slow
 
 
 @pytest.mark.parametrize(
-    "noise", [pytest.param("auto", marks=SLOW), "learned", pytest.param("heteroscedastic", marks=SLOW), 0.5]
+    "noise",
+    [
+        pytest.param("auto", marks=SLOW),
+        "learned",
+        pytest.param("heteroscedastic", marks=SLOW),
+        pytest.param(0.5, marks=SLOW),
+    ],
 )
 def test_a_known_noise_is_recovered(noise: Any) -> None:
     x, y = line(rows=250)
@@ -84,7 +90,8 @@ def test_a_float_noise_is_in_the_units_of_every_output() -> None:
     torch.testing.assert_close(p.aleatoric, torch.full((50, 3), 0.7).double(), rtol=1e-6, atol=0)
 
 
-@pytest.mark.parametrize("noise", [pytest.param("auto", marks=SLOW), "learned"])
+@SLOW
+@pytest.mark.parametrize("noise", ["auto", "learned"])
 def test_each_output_has_its_own_units_and_noise(noise: Any) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(250, 1))
