@@ -109,7 +109,7 @@ def rewritten(path: Path, change: Callable[[dict[str, Any]], None], monkeypatch:
         return dumps(contents)
 
     with monkeypatch.context() as patch:
-        patch.setattr("yuragi.files.json.dumps", changed)
+        patch.setattr("yuragi.container.json.dumps", changed)
         yu.save(made(), path)
 
 

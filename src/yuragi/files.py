@@ -1,33 +1,30 @@
 """`save` and `load`: one safetensors file with JSON metadata and a checksum, and never a pickle.
 
-The file holds the state of a `Bayesian` network and how it was made Bayesian; the architecture stays the user's own.
+The file holds the state of a `Bayesian` network and how it was made Bayesian; the architecture stays the user's own. Loading
+a file from anywhere can at worst fail: nothing in it is run, all of it is checked, and memory is bounded by its size.
 """
 
 from __future__ import annotations
 
-import errno
-import hashlib
-import json
 import os
-import re
-import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from yuragi import likelihoods, posteriors, priors, quantization
 from yuragi.bayesian import Bayesian
+from yuragi.container import Contents, packed, read, write_atomically
 from yuragi.conversion import bayesianize
-from yuragi.weights import as_new
+from yuragi.described import Described, FileError
+from yuragi.estimators import ESTIMATORS, Estimator
+from yuragi.weights import as_new, select_weights
 
-_VERSION = 1
-_NO_DIGEST = b"0" * 64
-_DIGEST = re.compile(rb'\\"sha256\\": \\"([0-9a-f]{64})\\"')  # JSON within the header's JSON
+__all__ = ["Contents", "FileError", "load", "read", "restored", "save", "write_atomically"]
+
+_SIZES = ("members", "outputs", "rank")  # arguments that say how much memory a part takes
 _KINDS: dict[str, tuple[type[nn.Module], ...]] = {
     "prior": (
         priors.Normal,
@@ -59,19 +56,7 @@ _KINDS: dict[str, tuple[type[nn.Module], ...]] = {
         likelihoods.Bernoulli,
     ),
 }
-
-
-class FileError(ValueError):
-    """A file that is damaged, of another kind, of a newer version, or that does not fit the network."""
-
-
-@dataclass(frozen=True)
-class Contents:
-    """What a file holds: how the network was made Bayesian, its state, and what the caller of `save` added."""
-
-    settings: dict[str, Any]
-    state: dict[str, Tensor]
-    extra: dict[str, Any]
+_DTYPES = {str(dtype): dtype for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64)}
 
 
 def save(bnn: Bayesian, path: str | os.PathLike[str], extra: Mapping[str, Any] | None = None) -> None:
@@ -121,13 +106,7 @@ def save(bnn: Bayesian, path: str | os.PathLike[str], extra: Mapping[str, Any] |
             )
         # cloned: safetensors refuses tensors that share memory, as tied weights do
         state[name] = tensor.detach().cpu().contiguous().clone()
-    contents = json.dumps(
-        {"sha256": _NO_DIGEST.decode(), "version": _VERSION, "settings": settings, "extra": dict(extra or {})}
-    )
-    data = safetensors.torch.save(state, {"yuragi": contents})  # one key: safetensors keeps several in no fixed order
-    start, end = _digest_span(data)
-    data = data[:start] + hashlib.sha256(data).hexdigest().encode() + data[end:]
-    write_atomically(Path(path), data)
+    write_atomically(Path(path), packed(settings, state, extra or {}))
 
 
 def load(path: str | os.PathLike[str], net: nn.Module, output: Any = None) -> Bayesian:
@@ -143,40 +122,30 @@ def load(path: str | os.PathLike[str], net: nn.Module, output: Any = None) -> Ba
         `yuragi.quantization.Quantized` one if that was saved.
 
     Raises:
-        FileError: the file is damaged, of another kind or a newer version, or `net` has another architecture; `net` is
-            left as it was.
+        FileError: the file is damaged, of another kind or a newer version; or `net` has another architecture, and is left
+            as it was.
         ValueError: `output` is needed.
         OSError: the file cannot be read, or there is none.
     """
     if isinstance(net, Bayesian):
         raise TypeError("load takes the deterministic network, got a Bayesian one: give it bnn.module")
-    contents = read(path)
-    settings, state = contents.settings, contents.state
-    if output is None and settings["output_is_function"]:
+    return restored(read(path), net, output)
+
+
+def restored(contents: Contents, net: nn.Module, output: Any = None) -> Bayesian:
+    """The network that a file holds; as `load`, for a file that has been read already."""
+    path, state = contents.path, contents.state
+    settings = Described(path, contents.settings)
+    if output is None and settings.flag("output_is_function"):
         raise ValueError(
             f"{path} holds a network whose output a function picks, and no file can hold that: give load(..., output=)"
         )
     prefix = "module."
-    quantised = {
-        f"{prefix}{name}": torch.empty(shape, dtype=_dtype(dtype), device="meta")
-        for name, (dtype, shape) in settings.get("int8", {}).items()
-    }
+    quantised = {f"{prefix}{name}": like for name, like in _int8(settings).items()}
     known = state | quantised
     held = {name.removeprefix(prefix): tensor for name, tensor in known.items() if name.startswith(prefix)}
     _check_same(path, net, net.state_dict(), held)
-    parts = {part: _restore(path, settings[part], part) for part in _KINDS}
-    names = set(settings["weights"])
-    for name in names:
-        as_new(net.get_parameter(name))
-    bnn = bayesianize(
-        net,
-        **parts,
-        estimator=settings["estimator"],
-        members=settings["members"],
-        where=lambda name, _: name in names,
-        output=settings["output"] if output is None else output,
-        seed=0,
-    )
+    bnn = _built(settings, net, sum(tensor.numel() for tensor in state.values()), output)
     bnn.member_buffers.follow(state, "member_buffers.")
     for name, tensor in [*bnn.named_parameters(), *bnn.named_buffers()]:
         if name in known:  # a buffer may be one that is not kept
@@ -186,69 +155,60 @@ def load(path: str | os.PathLike[str], net: nn.Module, output: Any = None) -> Ba
     _check_same(path, bnn, bnn.state_dict(), state)
     bnn.load_state_dict(state)
     bnn.recipe = None  # it may be trained
-    bnn.provenance = settings.get("provenance", {})
+    bnn.provenance = contents.settings.get("provenance", {})
     return bnn
 
 
-def read(path: str | os.PathLike[str]) -> Contents:
-    """Read and check a file that `save` wrote.
-
-    Raises:
-        FileError: the file is damaged, of another kind, or of a newer version.
-        OSError: the file cannot be read, or there is none.
-    """
-    data = Path(path).read_bytes()
-    metadata = _metadata(path, data)
-    start, end = _digest_span(data)
-    if hashlib.sha256(data[:start] + _NO_DIGEST + data[end:]).hexdigest().encode() != data[start:end]:
-        raise FileError(f"{path} is damaged: its checksum is wrong; restore it from a copy, or fit again")
-    contents = json.loads(metadata["yuragi"])
-    if contents["version"] > _VERSION:
-        raise FileError(
-            f"{path} is of file version {contents['version']}, and this yuragi reads up to {_VERSION}: upgrade yuragi"
-        )
-    return Contents(contents["settings"], safetensors.torch.load(data), contents["extra"])
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    path = path.resolve()  # what a link points to is replaced, not the link
-    if not path.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "no such folder", str(path.parent))
-    if path.exists() and not path.is_file():
-        raise FileExistsError(errno.EEXIST, "is not a regular file", str(path))
-    temporary = path.with_name(f".yuragi-{os.getpid()}-{threading.get_ident()}.tmp")
+def _built(settings: Described, net: nn.Module, numbers: int, output: Any) -> Bayesian:
+    # before anything is made: the sizes that the file declares go with the numbers that it holds
+    names, members = set(settings.texts("weights")), settings.whole("members", 1, max(1, numbers))
+    parameters = dict(net.named_parameters(remove_duplicate=False))
+    for name in names:
+        if name not in parameters or not parameters[name].is_floating_point():
+            raise settings.error("weights", name, f"no parameter of {type(net).__name__} that can be Bayesian")
+    parts = {part: _restore(settings.part(part), part, numbers // members) for part in _KINDS}
+    estimator: Estimator = settings.text("estimator", ESTIMATORS)  # type: ignore[assignment]
+    picked = settings.entry("output")
+    if not (picked is None or isinstance(picked, (str, int))):
+        raise settings.error("output", picked, "neither a name nor a number")
+    for name in names:
+        as_new(parameters[name])
     try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        weights, _ = select_weights(net, lambda name, _: name in names)
+        room = parts["posterior"].size(weights, members)
+        if members * sum(weight.numel for weight in weights) > numbers or room > numbers:
+            raise settings.error("members", members, f"more than the {numbers:,} numbers of the file are for")
+        return bayesianize(
+            net,
+            **parts,
+            estimator=estimator,
+            members=members,
+            where=lambda name, _: name in names,
+            output=picked if output is None else output,
+            seed=0,
+        )
+    except FileError:
+        raise
+    except (ValueError, TypeError) as error:  # parts that do not go together
+        raise FileError(f"{settings.path} is no file that this yuragi can use: {error}") from error
 
 
-def _metadata(path: str | os.PathLike[str], data: bytes) -> dict[str, str]:
-    # safetensors: eight bytes with the header's length, the header as JSON, the tensors
-    length = int.from_bytes(data[:8], "little")
-    header: Any = None
-    if len(data) >= 8 + length and data[8:9] == b"{":
-        try:
-            header = json.loads(data[8 : 8 + length])
-        except ValueError:  # neither JSON nor UTF-8
-            header = None
-    elif data[8:9] == b"{" and b'"yuragi"' in data[:4096]:
-        raise FileError(f"{path} is damaged: it ends too early; restore it from a copy, or fit again")
-    metadata = header.get("__metadata__") if isinstance(header, dict) else None
-    if not isinstance(metadata, dict) or "yuragi" not in metadata or not _DIGEST.search(data, 8, 8 + length):
-        raise FileError(f"{path} is not a file that yuragi.save wrote, or its header is damaged")
-    return metadata
-
-
-def _digest_span(data: bytes) -> tuple[int, int]:
-    found = _DIGEST.search(data, 8, 8 + int.from_bytes(data[:8], "little"))
-    assert found is not None
-    return found.span(1)
+def _int8(settings: Described) -> dict[str, Tensor]:
+    """What stands for the parameters whose values are in int8, without memory."""
+    if "int8" not in settings:
+        return {}
+    described = settings.part("int8")
+    found = {}
+    for name in described:
+        dtype, shape = [*described.listed(name), None, None][:2]
+        if (
+            dtype not in _DTYPES
+            or not isinstance(shape, list)
+            or not all(type(n) is int and 0 <= n < 2**31 for n in shape)
+        ):
+            raise described.error(name, dtype, "no element type and shape")
+        found[name] = torch.empty((), dtype=_DTYPES[dtype], device="meta").expand(shape)
+    return found
 
 
 def _check_same(
@@ -282,23 +242,44 @@ def _describe(part: nn.Module, what: str) -> dict[str, Any]:
     return {"kind": type(part).__name__, "arguments": {name: encode(value) for name, value in arguments.items()}}
 
 
-def _restore(path: str | os.PathLike[str], described: dict[str, Any], what: str) -> Any:
+def _restore(described: Described, what: str, most: int) -> Any:
     kinds = {kind.__name__: kind for kind in _KINDS[what]}
-    if described["kind"] not in kinds:
-        raise FileError(f"{path} holds a {described['kind']}, which this yuragi does not know: upgrade yuragi")
+    kind = described.text("kind")
+    if kind not in kinds:
+        raise FileError(f"{described.path} holds a {kind[:40]}, which this yuragi does not know: upgrade yuragi")
+    given = described.part("arguments")
+    arguments = {name: _decoded(given, name, what, most) for name in given}
+    for name in _SIZES:
+        if name in arguments:
+            given.whole(name, 1, max(1, most))
+    try:
+        return kinds[kind](**arguments)
+    except (ValueError, TypeError) as error:
+        raise FileError(f"{described.path} is no file that this yuragi can use: {kind}: {error}") from error
 
-    def decode(value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        if "tensor" in value:
-            return torch.tensor(value["tensor"], dtype=_dtype(value["dtype"]))
-        if "mapping" in value:
-            return {name: decode(one) for name, one in value["mapping"].items()}
-        return _restore(path, value, what)
 
-    return kinds[described["kind"]](**{name: decode(value) for name, value in described["arguments"].items()})
+def _decoded(given: Described, name: str, what: str, most: int) -> Any:
+    value = given.entry(name)
+    if not isinstance(value, dict):
+        if isinstance(value, list):
+            raise given.error(name, value, "no argument")
+        return value
+    part = given.part(name)
+    if "tensor" in part:
+        values, dtype = part.entry("tensor"), _DTYPES[part.text("dtype", _DTYPES)]
+        if not _is_numbers(values):
+            raise part.error("tensor", values, "no numbers")
+        try:
+            return torch.tensor(values, dtype=dtype)
+        except (ValueError, RuntimeError, OverflowError, TypeError) as error:  # ragged, or out of the type's range
+            raise part.error("tensor", values, str(error)) from error
+    if "mapping" in part:
+        mapping = part.part("mapping")
+        return {one: _decoded(mapping, one, what, most) for one in mapping}
+    return _restore(part, what, most)
 
 
-def _dtype(name: str) -> torch.dtype:
-    dtype: torch.dtype = getattr(torch, name.removeprefix("torch."))
-    return dtype
+def _is_numbers(values: Any) -> bool:
+    if isinstance(values, list):
+        return all(map(_is_numbers, values))
+    return isinstance(values, (int, float)) and not isinstance(values, bool)

@@ -14,8 +14,12 @@ from hypothesis import strategies as st
 from yuragi.tables import Schema, TableEncoder, TableError
 
 WORDS = st.one_of(
-    st.sampled_from(["a", "b", "c", "yes", "no", "NA", "", " ", "1", "1,5", "1.234,5", "2,000", "50%", "¥3", "1e400", "-inf"]),
-    st.sampled_from(["2024-03-01", "1/2/2024", "2024年3月1日", "13:45", "0001-01-01", "9999-12-31", "はい", "いいえ", "007"]),
+    st.sampled_from(
+        ["a", "b", "c", "yes", "no", "NA", "", " ", "1", "1,5", "1.234,5", "2,000", "50%", "¥3", "1e400", "-inf"]
+    ),
+    st.sampled_from(
+        ["2024-03-01", "1/2/2024", "2024年3月1日", "13:45", "0001-01-01", "9999-12-31", "はい", "いいえ", "007"]
+    ),
     st.text(max_size=5),
 )
 FLOATS = st.one_of(st.floats(width=64), st.floats(-10, 10), st.sampled_from([0.0, 1.0, 1e300, -1e99, 5e-324]))
@@ -39,7 +43,17 @@ CELLS: tuple[st.SearchStrategy[Any], ...] = (
     st.lists(st.integers(), max_size=2),
 )
 MISSING = st.sampled_from([None, np.nan, pd.NA, pd.NaT])
-DTYPES = ("float32", "Int8", "boolean", "category", "string", "datetime64[s]", "Sparse[float64]", "uint64", "timedelta64[ms]")
+DTYPES = (
+    "float32",
+    "Int8",
+    "boolean",
+    "category",
+    "string",
+    "datetime64[s]",
+    "Sparse[float64]",
+    "uint64",
+    "timedelta64[ms]",
+)
 
 
 @st.composite

@@ -73,6 +73,11 @@ class FullCovariance(Posterior):
         member = torch.arange(members, device=self.rho.device).unsqueeze(1)
         return FullCovarianceDistribution(means, members, root.index_put((member, row, column), self.lower))
 
+    def size(self, weights: Sequence[Weight], members: int) -> int:
+        """How many numbers `setup` makes for these weights."""
+        total = sum(weight.numel for weight in weights)
+        return members * total * (total + 1) // 2
+
     def arguments(self) -> dict[str, Any]:
         """What to construct an equal posterior with, before `setup`."""
         return {"init_scale": self.init_scale}

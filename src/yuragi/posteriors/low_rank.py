@@ -64,6 +64,10 @@ class LowRank(Posterior):
         """q(w) around `means`, list of [K, *shape], or of [*shape] where K, the number of members, is 1."""
         return LowRankDistribution(means, members, F.softplus(self.rho), self.factor)
 
+    def size(self, weights: Sequence[Weight], members: int) -> int:
+        """How many numbers `setup` makes for these weights."""
+        return members * sum(weight.numel for weight in weights) * (1 + self.rank)
+
     def arguments(self) -> dict[str, Any]:
         """What to construct an equal posterior with, before `setup`."""
         return {"rank": self.rank, "init_scale": self.init_scale}

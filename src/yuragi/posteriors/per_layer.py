@@ -59,6 +59,12 @@ class PerLayer(Posterior):
         parts = [part(pick(means, group), members) for part, group in self._used]
         return PerLayerDistribution(means, members, parts, self.groups)
 
+    def size(self, weights: Sequence[Weight], members: int) -> int:
+        """How many numbers `setup` makes for these weights."""
+        groups = group_by_pattern(weights, self.patterns)
+        parts = zip(self._parts, groups, strict=True)
+        return sum(part.size(pick(weights, group), members) for part, group in parts)
+
     def arguments(self) -> dict[str, Any]:
         """What to construct an equal posterior with, before `setup`."""
         *layers, default = self._parts

@@ -126,6 +126,10 @@ class Posterior(nn.Module, ABC):
     def forward(self, means: Sequence[Tensor], members: int) -> Distribution:
         """q(w) around `means`, list of [K, *shape], or of [*shape] where K, the number of members, is 1."""
 
+    def size(self, weights: Sequence[Weight], members: int) -> int:
+        """How many numbers `setup` makes for these weights: as many as they have, where it is no more."""
+        return members * sum(weight.numel for weight in weights)
+
     def arguments(self) -> dict[str, Any]:
         """What to construct an equal posterior with, before `setup`."""
         return {}
