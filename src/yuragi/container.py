@@ -107,13 +107,27 @@ def unpacked(path: str, data: bytes) -> Contents:
     return Contents(path, contents.entry("settings"), state, contents.entry("extra"))
 
 
+def check_writable(path: str | os.PathLike[str]) -> Path:
+    """The file that a path leads to, where one can be written there.
+
+    Raises:
+        OSError: its folder does not exist or cannot be written to, or what is there is no regular file.
+    """
+    found = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
+    if not found.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "no such folder", str(found.parent))
+    if found.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "is a folder, not a file", str(found))
+    if found.exists() and not found.is_file():
+        raise FileExistsError(errno.EEXIST, "is not a regular file", str(found))
+    if not os.access(found.parent, os.W_OK):
+        raise PermissionError(errno.EACCES, "the folder cannot be written to", str(found.parent))
+    return found
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file whole or not at all."""
-    path = path.resolve()  # what a link points to is replaced, not the link
-    if not path.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "no such folder", str(path.parent))
-    if path.exists() and not path.is_file():
-        raise FileExistsError(errno.EEXIST, "is not a regular file", str(path))
+    path = check_writable(path)
     temporary = path.with_name(f".yuragi-{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         with open(temporary, "wb") as file:

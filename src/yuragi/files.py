@@ -16,13 +16,13 @@ from torch import Tensor, nn
 
 from yuragi import likelihoods, posteriors, priors, quantization
 from yuragi.bayesian import Bayesian
-from yuragi.container import Contents, packed, read, write_atomically
+from yuragi.container import Contents, check_writable, packed, read, write_atomically
 from yuragi.conversion import bayesianize
 from yuragi.described import Described, FileError
 from yuragi.estimators import ESTIMATORS, Estimator
 from yuragi.weights import as_new, select_weights
 
-__all__ = ["Contents", "FileError", "load", "read", "restored", "save", "write_atomically"]
+__all__ = ["Contents", "Described", "FileError", "check_writable", "load", "read", "restored", "save", "write_atomically"]
 
 _SIZES = ("members", "outputs", "rank")  # arguments that say how much memory a part takes
 _KINDS: dict[str, tuple[type[nn.Module], ...]] = {

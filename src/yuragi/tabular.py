@@ -19,7 +19,7 @@ from yuragi.continual import posterior_to_prior
 from yuragi.conversion import bayesianize
 from yuragi.estimators import Estimator
 from yuragi.likelihoods import Likelihood
-from yuragi.likelihoods.location_scale import NetworkScale
+from yuragi.likelihoods.location_scale import LocationScale, NetworkScale
 from yuragi.networks import TabularNetwork
 from yuragi.prediction import ClassificationPrediction, NumericPrediction, RegressionPrediction, predict
 from yuragi.priors import FanIn, PerLayer, Prior
@@ -122,6 +122,9 @@ def fit_tabular(
     classes: int | None = None,
     epochs: int | None = None,
     seed: int = 0,
+    device: torch.device | str | None = None,
+    time_budget: float | None = None,
+    progress: Callable[[float], bool | None] | None = None,
     callbacks: Sequence[Callable[[Epoch], bool | None]] = (),
 ) -> TabularModel:
     """Fit a network to a table of numbers, with what the measurements of docs/quality.md recommend.
@@ -191,6 +194,10 @@ def fit_tabular(
             net = module(inputs.shape[1], _outputs(likelihood, outputs))
             if not isinstance(net, nn.Module):
                 raise TypeError(f"module must make an nn.Module, got {type(net).__name__}")
+    net = net.to(device)
+    if progress is not None:
+        report = progress
+        callbacks = [*callbacks, lambda epoch: report(epoch.epoch / epoch.epochs)]
     can_choose = len(rows) >= FEWEST_TO_CHOOSE and (task == "classification" or rows.varied >= FEWEST_VARIED)
     plan = _Plan.of(posterior, members, net, can_choose)
     bnn = bayesianize(
@@ -280,11 +287,23 @@ def load_tabular(path: str | os.PathLike[str], module: MakeModule | None = None)
         ValueError: `module` is needed, or is not.
         OSError: the file cannot be read, or there is none.
     """
-    extra = files.read(path).extra
+    return restored(files.read(path), module)
+
+
+def restored(
+    contents: files.Contents, module: MakeModule | None = None, device: torch.device | str | None = None
+) -> TabularModel:
+    """The model that a file holds; as `load_tabular`, for a file that has been read already."""
+    path, extra = contents.path, files.Described(contents.path, contents.extra)
     if "tabular" not in extra:
         raise files.FileError(f"{path} holds a network without its standardisation: load it with yuragi.load")
-    described = extra["tabular"]
-    network = described["network"]
+    described = extra.part("tabular")
+    task = described.text("task", ("regression", "classification"))
+    loc, x_loc = described.numbers("loc"), described.numbers("x_loc")
+    scale, x_scale = described.numbers("scale", positive=True), described.numbers("x_scale", positive=True)
+    if len(loc) != len(scale) or len(x_loc) != len(x_scale) or not loc or not x_loc:
+        raise described.error("scale", scale, "not as many as there are locations")
+    network = described.part("network")
     if module is None and "own" in network:
         raise ValueError(
             f"{path} holds a network of your own, whose code no file can hold: give module=, as to the fit"
@@ -292,11 +311,19 @@ def load_tabular(path: str | os.PathLike[str], module: MakeModule | None = None)
     if module is not None and "own" not in network:
         raise ValueError(f"{path} holds yuragi's own network for tables: leave module= out")
     with torch.random.fork_rng():
-        net = _blank(**network["tabular"]) if module is None else module(*network["own"])
-    loc, scale, x_loc, x_scale = (
-        torch.tensor(described[name], dtype=torch.float64) for name in ("loc", "scale", "x_loc", "x_scale")
-    )
-    return TabularModel(files.load(path, net), described["task"], loc, scale, x_loc, x_scale)
+        if module is None:
+            net: nn.Module = _blank(network.part("tabular"), contents.state, len(x_loc), len(loc))
+        else:
+            net = module(*network.wholes("own", 1, 2**31))
+    bnn = files.restored(contents, net.to(device))
+    if isinstance(bnn.likelihood, likelihoods.Categorical) != (task == "classification") or not isinstance(
+        bnn.likelihood, (likelihoods.Categorical, LocationScale)
+    ):
+        raise described.error("task", task, f"which does not go with {type(bnn.likelihood).__name__}")
+    if isinstance(net, TabularNetwork) and isinstance(bnn.likelihood, NetworkScale) != (net.scale is not None):
+        raise described.error("network", task, f"which does not go with {type(bnn.likelihood).__name__}")
+    units = (torch.tensor(part, dtype=torch.float64) for part in (loc, scale, x_loc, x_scale))
+    return TabularModel(bnn, task, *units)
 
 
 @dataclass(frozen=True)
@@ -370,13 +397,19 @@ def _of_first(prediction: Predicted, rows: int) -> Predicted:
     held = {part.name: getattr(prediction, part.name) for part in fields(prediction)}
     samples = prediction.samples
     kept: dict[str, Any] = {
-        name: value.expand_as(samples)[:, :rows].double() for name, value in held.items() if isinstance(value, Tensor)
+        name: value.expand_as(samples)[:, :rows].cpu().double() for name, value in held.items() if isinstance(value, Tensor)
     }
     return replace(prediction, **kept)
 
 
-def _blank(bins: Sequence[int], outputs: int, heteroscedastic: bool) -> TabularNetwork:
+def _blank(described: files.Described, state: Mapping[str, Tensor], inputs: int, outputs: int) -> TabularNetwork:
     """A network with so many bins in each column, for the state of a file to be put into."""
+    bins, heteroscedastic = described.wholes("bins", 1, _BINS), described.flag("heteroscedastic")
+    encoded = state.get("module.encode.low")
+    if len(bins) != inputs or described.whole("outputs", 1, 2**31) != outputs:
+        raise described.error("bins", bins, f"not of {inputs} inputs and {outputs} outputs")
+    if encoded is None or encoded.numel() != sum(bins):  # the state says how large a network may be
+        raise described.error("bins", bins, "not those of its network")
     # quantiles of _BINS + 1 values are these values: a column with n + 1 different ones has n bins
     columns = [torch.arange(_BINS + 1) * (count + 1) // (_BINS + 1) for count in bins]
     return TabularNetwork(torch.stack(columns, 1).float(), outputs, heteroscedastic=heteroscedastic, bins=_BINS)

@@ -2,8 +2,10 @@
 
     frame = read_table("train.csv")
     schema = Schema.of(frame, target="price")
-    encoder = TableEncoder(schema)
-    x = encoder.fit_transform(frame)
+    x = TableEncoder(schema).fit_transform(frame)
+
+    model = fit_table(frame, target="price")  # all of that, a network, and a check of its error bars
+    model.predict_table(read_table("new.xlsx"))
 
 | file | what it is about |
 |---|---|
@@ -13,23 +15,18 @@
 | `cells`, `columns` | what the values of a column are |
 | `schema` | `Schema`: features, target, and what later tables are held against |
 | `encoder` | `TableEncoder`: from a table to numbers, by scikit-learn |
-| `model` | a fitted network together with its table |
+| `model` | `TableModel`: a fitted network together with its table |
+| `fitting`, `loading` | `fit_table`, `load_table_model` |
+| `baselines`, `scores` | what a model should beat, and whether it does |
 """
 
 try:
     from yuragi.tables.columns import Column, LeftOut
     from yuragi.tables.encoder import TableEncoder
     from yuragi.tables.errors import TableError, TableWarning
-    from yuragi.tables.model import (
-        HIDDEN,
-        MEMBERS,
-        Columns,
-        TableModel,
-        fit_table,
-        load_table_model,
-        read_csv,
-        write_csv,
-    )
+    from yuragi.tables.fitting import fit_table
+    from yuragi.tables.loading import load_table_model
+    from yuragi.tables.model import TableModel
     from yuragi.tables.reading import read_table
     from yuragi.tables.schema import Schema
     from yuragi.tables.writing import write_table
@@ -39,10 +36,7 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError(f'tables need {error.name}: pip install "yuragi[tables]"', name=error.name) from error
 
 __all__ = [
-    "HIDDEN",
-    "MEMBERS",
     "Column",
-    "Columns",
     "LeftOut",
     "Schema",
     "TableEncoder",
@@ -51,8 +45,6 @@ __all__ = [
     "TableWarning",
     "fit_table",
     "load_table_model",
-    "read_csv",
     "read_table",
-    "write_csv",
     "write_table",
 ]

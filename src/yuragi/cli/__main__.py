@@ -1,0 +1,5 @@
+"""`python -m yuragi.cli`."""
+
+from yuragi.cli import main
+
+main()

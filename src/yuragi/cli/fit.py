@@ -1,0 +1,125 @@
+"""`yuragi fit`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from yuragi.cli import console, options, scores, tables
+from yuragi.cli.interrupt import Interrupt
+from yuragi.cli.progress import Report, bar
+
+if TYPE_CHECKING:
+    from yuragi.tables import TableModel
+
+EXAMPLE = "Example: yuragi fit train.csv --target price -o price.yuragi"
+_MOST_LEFT_OUT = 10  # of which the reasons are printed
+
+
+def fit(
+    table: options.Table,
+    target: Annotated[str, typer.Option("--target", "-t", help="The column to predict.", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The model's file.", show_default=False)],
+    task: Annotated[
+        options.TaskName | None, typer.Option(help="As the target says when left out.", show_default=False)
+    ] = None,
+    time_budget: Annotated[
+        float | None,
+        typer.Option(parser=options.seconds, metavar="DURATION", help="For the fit: 60s, 5m, 1h.", show_default=False),
+    ] = None,
+    held_out: Annotated[
+        float, typer.Option(callback=options.share, help="Share of the rows to check the error bars on; 0 for none.")
+    ] = 0.2,
+    posterior: Annotated[options.PosteriorName, typer.Option(help="How the weights are described.")] = (
+        options.PosteriorName.auto
+    ),
+    members: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Networks in the mixture.", show_default=False)
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data.", show_default=False)] = None,
+    seed: options.Seed = 0,
+    device: options.Device = "cpu",
+    as_json: options.Json = False,
+    encoding: options.Encoding = None,
+    delimiter: options.Delimiter = None,
+    sheet: options.Sheet = None,
+) -> None:
+    """Learn to predict a column of a table, and check the error bars on rows held out.
+
+    The first Ctrl-C stops the fit and keeps what it has learnt; the second aborts, and no file is written.
+    """
+    place = options.device(device)
+    options.a_file(output, "--output")
+    given = tables.read(table, encoding, delimiter, sheet)
+    from yuragi.tables import fit_table
+
+    start = time.perf_counter()
+    with Interrupt() as interrupt:
+        with bar(f"fitting {target}", quiet=as_json) as report:
+            model = fit_table(
+                given.frame,
+                target,
+                None if task is None else task.value,
+                held_out=held_out,
+                posterior=posterior.value,
+                members=members,
+                epochs=epochs,
+                seed=seed,
+                device=place,
+                time_budget=time_budget,
+                progress=lambda done: _reported(report, interrupt, done),
+                sha256=given.sha256,
+            )
+        model.save(output)
+    _tell(model, given, output, interrupt.asked, time.perf_counter() - start, as_json)
+
+
+def _reported(report: Report, interrupt: Interrupt, done: float) -> bool:
+    report(done, "stopping" if interrupt.asked else "")
+    return interrupt.asked
+
+
+def _tell(
+    model: TableModel, given: tables.Given, output: Path, interrupted: bool, seconds: float, as_json: bool
+) -> None:
+    schema, found = model.schema, model.about["scores"]
+    says = [] if found is None else scores.verdict(found)
+    if as_json:
+        left_out = {one.name: one.reason for one in schema.left_out}
+        about = {name: value for name, value in model.about.items() if name != "training_curve"}
+        console.say_json(
+            {
+                "output": str(output),
+                "target": schema.target.name,
+                "task": schema.task,
+                "classes": list(schema.classes),
+                "features": [column.name for column in schema.columns],
+                "left_out": left_out,
+                "interrupted": interrupted,
+                "verdict": says,
+                "notes": given.notes,
+                **about,
+            }
+        )
+        return
+    tables.say_notes(given.notes, as_json)
+    for one in schema.left_out[:_MOST_LEFT_OUT]:
+        console.note(f"column {one.name!r} is left out ({one.reason})")
+    if len(schema.left_out) > _MOST_LEFT_OUT:
+        console.note(f"{len(schema.left_out) - _MOST_LEFT_OUT} more columns are left out: yuragi info {output}")
+    if schema.target.missing:
+        console.note(f"{schema.target.missing:,} rows without a target are left aside")
+    what = f"a classification into {len(schema.classes)} classes" if schema.classes else "a regression"
+    console.say(f"{schema.target.name}: {what}, from {len(schema.columns)} columns of {schema.rows:,} rows")
+    if found is None:
+        console.say("No rows were held out: nothing is known of how good the error bars are; see yuragi evaluate.")
+    else:
+        scores.print_scores(found, f"on {found['rows']:,} rows that were held out")
+    for one in says:
+        console.say(one)
+    if interrupted:
+        console.say("Interrupted: the model is the best so far, and would have become better.")
+    console.say(f"wrote {output} after {seconds:.1f} s")

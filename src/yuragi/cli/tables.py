@@ -1,0 +1,90 @@
+"""Reading and writing tables for the commands, with what is to be said about them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from yuragi.cli import console
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Given:
+    """A table, the SHA-256 of the bytes that it was read from, and what reading it had to change."""
+
+    frame: pd.DataFrame
+    sha256: str
+    notes: list[str]
+
+
+class _Named(io.BytesIO):
+    """Bytes in memory that messages call by a name."""
+
+    name = ""
+
+
+def read(path: Path, encoding: str | None, delimiter: str | None, sheet: str | None) -> Given:
+    """Read a table, "-" from standard input.
+
+    Raises:
+        TableError: it is no table that can be used.
+        OSError: it cannot be read.
+    """
+    from yuragi.tables import TableWarning, read_table
+    from yuragi.tables.reading import LARGEST
+
+    if str(path) == "-":
+        stream = _Named(sys.stdin.buffer.read(LARGEST + 1))
+        stream.name = "standard input"
+    else:
+        with open(path, "rb") as file:
+            stream = _Named(file.read(LARGEST + 1))
+        stream.name = str(path)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", TableWarning)
+        frame = read_table(stream, encoding=encoding, delimiter=delimiter, sheet=sheet)
+    return Given(frame, hashlib.sha256(stream.getvalue()).hexdigest(), [str(one.message) for one in caught])
+
+
+def write(frame: pd.DataFrame, path: Path, encoding: str) -> None:
+    """Write a table, "-" to standard output as CSV.
+
+    Raises:
+        TableError: it cannot be written in the form that the suffix says, or the suffix is another.
+        OSError: it cannot be written there.
+    """
+    from yuragi.tables import write_table
+
+    if str(path) == "-":
+        write_table(frame, sys.stdout.buffer, encoding=encoding)
+        sys.stdout.buffer.flush()
+    else:
+        write_table(frame, path, encoding=encoding)
+
+
+def say_notes(notes: list[str], as_json: bool) -> None:
+    """Print notes to standard error, but for machines, who have them in their document."""
+    if not as_json:
+        for one in notes:
+            console.note(one)
+
+
+@contextmanager
+def noted(notes: list[str]) -> Iterator[None]:
+    """Add the warnings about tables in the block to the notes."""
+    from yuragi.tables import TableWarning
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", TableWarning)
+        yield
+    notes += [str(one.message) for one in caught]
