@@ -102,8 +102,12 @@ class TabularEstimator(BaseEstimator):  # type: ignore[misc]
         params, fitted = held.get("params"), held.get("fitted")
         settings = set(cls._get_param_names()) - {"module"}
         needed = set(cls._fitted) - {"feature_names_in_"}
-        understood = isinstance(params, dict) and isinstance(fitted, dict)
-        if not understood or not settings.issuperset(params) or not needed.issubset(fitted):
+        if (
+            not isinstance(params, dict)
+            or not isinstance(fitted, dict)
+            or not settings.issuperset(params)
+            or not needed.issubset(fitted)
+        ):
             raise files.FileError(f"{path} holds a {cls.__name__} that this yuragi does not know: upgrade yuragi")
         model = load_tabular(path, module)
         if params.get("posterior") is None:

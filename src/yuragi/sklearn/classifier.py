@@ -135,7 +135,7 @@ class BayesianClassifier(ClassifierMixin, TabularEstimator):  # type: ignore[mis
         parts["mutual_information"] = prediction.mutual_information.numpy()
         return uncertainty_frame(parts, X)
 
-    def sample_functions(self, X: Any, n: int = 10) -> Array:
+    def sample_functions(self, X: Any, n: int) -> Array:
         """Draws of the class probabilities, [n, N, classes]: the same weights for all rows.
 
         Raises:

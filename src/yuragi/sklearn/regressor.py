@@ -160,7 +160,13 @@ class BayesianRegressor(RegressorMixin, TabularEstimator):  # type: ignore[misc]
         return self._shaped(lower), self._shaped(upper)
 
     def predict_quantiles(self, X: Any, levels: Sequence[float]) -> Array:
-        """The values that y stays below with these probabilities, [N, levels] (several outputs: [N, outputs, levels])."""
+        """The values that y stays below with these probabilities, [N, levels] (several outputs: [N, outputs, levels]).
+
+        Raises:
+            ValueError: `levels` is not a list of probabilities strictly between 0 and 1.
+        """
+        if np.ndim(levels) != 1 or not len(levels):
+            raise ValueError(f"levels must be a list of probabilities, as [0.1, 0.5, 0.9], got {levels!r}")
         prediction = self.predict_distribution(X)
         return np.stack([self._shaped(prediction.quantile(float(level))) for level in levels], -1)
 
@@ -178,7 +184,7 @@ class BayesianRegressor(RegressorMixin, TabularEstimator):  # type: ignore[misc]
             {f"{name}_{o}": part[:, o] for name, part in parts.items() for o in range(part.shape[1])}, X
         )
 
-    def sample_functions(self, X: Any, n: int = 10) -> Array:
+    def sample_functions(self, X: Any, n: int) -> Array:
         """Draws of the noiseless function, [n, N]: the same weights for all rows, so that each is one smooth function.
 
         Raises:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal
 
 from torch import Tensor, nn
@@ -78,7 +79,7 @@ def likelihood_of(noise: Noise, rows: Rows, scale: Tensor) -> Likelihood:
         return likelihoods.Gaussian(outputs=len(scale))
     if noise == "heteroscedastic":
         return likelihoods.HeteroscedasticGaussian()
-    if isinstance(noise, bool) or not isinstance(noise, (int, float)) or not 0 < noise < float("inf"):
+    if isinstance(noise, bool) or not isinstance(noise, Real) or not 0 < noise < float("inf"):
         raise ValueError(
             f'noise must be "auto", "learned", "heteroscedastic" or a positive number in the units of y, got {noise!r}'
         )
