@@ -201,6 +201,32 @@ def test_the_inflation_finds_a_factor_that_is_known() -> None:
     assert float(bnn.likelihood.inflation) == pytest.approx(found.chosen.inflation)
 
 
+def test_the_inflation_of_more_rows_is_that_of_least_squares() -> None:
+    # p columns of standard normals and N rows: E|y − ŷ|² is σ²(1 + p/(N − p − 1)) on other rows, σ²(1 − p/N) on its own
+    def exact(rows: int, parameters: int) -> float:
+        return math.sqrt((1 + parameters / (rows - parameters - 1)) / (1 - parameters / rows))
+
+    for rows, parameters, tolerance in ((100, 10, 0.005), (100, 20, 0.03), (1000, 10, 1e-4)):
+        found = selection.of_all_rows(exact(round(0.8 * rows), parameters), 0.8)
+        assert found == pytest.approx(exact(rows, parameters), rel=tolerance)
+
+
+def test_weights_say_how_much_of_the_data_candidates_see() -> None:
+    # ten rows count as much as the other 90 together, so the share of the candidates depends on which are held out
+    weight = torch.ones(100)
+    weight[:10] = 9.0
+    bnn = bayesian(nn.Linear(1, 1), likelihood=yu.Gaussian(), posterior=Anchored(), members=2)
+    found = only_choose(bnn, (X, Y), sample_weight=weight, epochs=20)
+    assert bnn.likelihood.inflation is not None
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        held = torch.randperm(100)[:20]
+    trained = 1 - float(weight[held].sum() / weight.sum())
+    assert trained != pytest.approx(0.8, abs=0.01)
+    expected = math.sqrt(1 + trained * (found.chosen.inflation**2 - 1))
+    assert float(bnn.likelihood.inflation) == pytest.approx(expected)
+
+
 # -- what fit does with it
 
 
@@ -438,9 +464,9 @@ def test_what_was_chosen_is_in_the_prediction_and_in_the_file(tmp_path: Path) ->
     loaded = yu.load(tmp_path / "net.yuragi", network())
     assert bnn.likelihood.inflation is not None
     assert loaded.likelihood.inflation is not None
-    assert (
-        float(loaded.likelihood.inflation) == float(bnn.likelihood.inflation) == pytest.approx(found.chosen.inflation)
-    )
+    # of a refit on five fours as many rows: what a fit gains on its own rows is inversely proportional to their number
+    expected = math.sqrt(1 + 0.8 * (found.chosen.inflation**2 - 1))
+    assert float(loaded.likelihood.inflation) == float(bnn.likelihood.inflation) == pytest.approx(expected)
     for each in (bnn, loaded, yu.quantization.quantize(bnn)):
         p = yu.predict(each, HELD, samples=2, seed=4)
         assert p.provenance["chosen"] == found.chosen.described()

@@ -9,7 +9,7 @@ Deterministic weights (`where=`) that train are shared by all members of a netwo
 
 A scale that is learned from the data that the network was fitted to comes out too small where it overfits. The held-out
 rows tell by how much: the factor with which they lie as far from the middle of their predictive distributions as they
-should is part of the score, and stays with the winner's likelihood as its `inflation`.
+should is part of the score, and goes with the winner's likelihood as its `inflation`.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ class Candidate:
     Attributes:
         prior, posterior, likelihood, kl_weight: the settings.
         log_likelihood: of the held-out data, mean, nats per datum, at that inflation; −inf where its training failed.
-        inflation: what the likelihood's scale must be multiplied by; 1 where it was not learned.
+        inflation: what the likelihood's scale must be multiplied by, as the held-out data say; 1 where it was not learned.
+            After the refit on more rows it is less.
     """
 
     prior: Prior
@@ -165,7 +166,7 @@ def select(
         members = recipe.members_of(chosen.posterior)
         final = recipe.of(chosen.prior, chosen.posterior, chosen.likelihood, members).rebuild(bnn, bnn.module)
     if final.likelihood.inflation is not None:
-        final.likelihood.inflation.fill_(chosen.inflation)
+        final.likelihood.inflation.fill_(of_all_rows(chosen.inflation, held_out.trained))
     bnn.become(final)
     return Selection(chosen, tuple(ranked), len(held_out.y), time.perf_counter() - start)
 
@@ -358,8 +359,8 @@ def _inflations(network: Bayesian, output: Tensor, held_out: _HeldOut) -> Tensor
     """What the scale of each candidate must be multiplied by, [candidates]; the network's likelihood keeps it.
 
     With it, the held-out data lie as far from the middle of their predictive distributions as they should: P(Y ≤ y) is
-    uniform for a calibrated prediction, and so ¼ away from ½ on average. The most probable factor would do the same where
-    the family is right; where it is not, a few outliers would make all error bars too wide.
+    uniform for a calibrated prediction, and so (P − ½)² is 1/12 on average. The most probable factor would do the same
+    where the family is right; where it is not, a few outliers would make all error bars too wide.
     """
     candidates, each = output.shape[1:3]
     low, high = (torch.full((candidates,), math.log(end), dtype=torch.float64) for end in _INFLATIONS)
@@ -372,9 +373,18 @@ def _inflations(network: Bayesian, output: Tensor, held_out: _HeldOut) -> Tensor
             for part, distribution in zip(output, _distributions(network, output), strict=True)
         ]
         probability = torch.stack(rounds).unflatten(1, (candidates, each)).mean((0, 2)).cpu()  # [candidates, N, …]
-        distance = summed((probability - 0.5).abs()) @ held_out.share / max(1, held_out.y[0].numel())
-        low, high = torch.where(distance > 0.25, middle, low), torch.where(distance > 0.25, high, middle)
+        distance = summed((probability - 0.5).square()) @ held_out.share / max(1, held_out.y[0].numel())
+        low, high = torch.where(distance > 1 / 12, middle, low), torch.where(distance > 1 / 12, high, middle)
     return middle.exp()
+
+
+def of_all_rows(inflation: float, trained: float) -> float:
+    """The inflation of a network that is trained on all rows, from that of one trained on the share `trained` of them.
+
+    What a fit gains on its own rows over others is inversely proportional to their number: with p parameters the squared
+    error on others is about 1 + 2p/N times that on its own. Akaike, "Statistical predictor identification", 1970.
+    """
+    return math.sqrt(1 + trained * (inflation**2 - 1))
 
 
 def _log_prob(distribution: Distribution, y: Tensor) -> Tensor:
@@ -412,6 +422,7 @@ class _HeldOut:
         data, data_weight: to train on.
         x, y: the rows held out.
         share: of each in the score, [rows], float64 on the CPU, of sum 1.
+        trained: the share of all data that candidates train on: 1 where validation data are given.
     """
 
     data: Any
@@ -419,6 +430,7 @@ class _HeldOut:
     x: Any
     y: Tensor
     share: Tensor
+    trained: float = 1.0
 
     @classmethod
     def of(cls, bnn: Bayesian, data: Any, validation: Any, sample_weight: Any) -> _HeldOut:
@@ -447,7 +459,7 @@ class _HeldOut:
         kept, out = order[held:], order[:held]
         if not in_memory:
             x, y = check_pair("held-out", default_collate([data[i] for i in out.tolist()]), device, dtype)
-            return cls(Subset(data, kept.tolist()), sample_weight, x, y, _shares(torch.ones(held)))
+            return cls(Subset(data, kept.tolist()), sample_weight, x, y, _shares(torch.ones(held)), 1 - held / rows)
         kept, out = kept.to(device), out.to(device)
         weight = torch.ones(rows, device=device)
         if sample_weight is not None:
@@ -458,6 +470,7 @@ class _HeldOut:
             take_rows(x, out),
             y[out],
             _shares(weight[out]),
+            float(weight[kept].sum() / weight.sum()),
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
-from tests.sklearn.data import Quick
+from tests.tabular.data import Quick
 
 import yuragi as yu
 from yuragi.sklearn import BayesianClassifier, BayesianRegressor

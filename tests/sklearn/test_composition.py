@@ -14,7 +14,7 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from tests.sklearn.data import Quick, Small, heaps, line
+from tests.tabular.data import Quick, Small, heaps, line
 
 from yuragi.sklearn import BayesianClassifier, BayesianRegressor
 

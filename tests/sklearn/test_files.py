@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
-from tests.sklearn.data import Quick, line
+from tests.tabular.data import Quick, line
 
 import yuragi as yu
 from yuragi.posteriors import MeanField

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from scipy.linalg import hadamard
-from tests.sklearn.data import Quick, heaps, line
+from tests.tabular.data import Quick, heaps, line
 from torch import nn
 
 from yuragi.posteriors import FullCovariance

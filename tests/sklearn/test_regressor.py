@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from tests.sklearn.data import Small, global_state, line
+from tests.tabular.data import Small, global_state, line
 from torch import nn
 
 from yuragi.posteriors import FullCovariance

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.sklearn.data import Small, global_state, heaps, line
+from tests.tabular.data import Small, global_state, heaps, line
 from torch import nn
 
 import yuragi as yu
