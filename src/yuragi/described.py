@@ -38,9 +38,11 @@ class Described:
         self._entries: dict[str, Any] = entries
 
     def __contains__(self, name: str) -> bool:
+        """Whether there is such an entry."""
         return name in self._entries
 
     def __iter__(self) -> Iterator[str]:
+        """The names of the entries."""
         return iter(self._entries)
 
     def error(self, name: str, value: Any, why: str) -> FileError:

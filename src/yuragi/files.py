@@ -22,7 +22,17 @@ from yuragi.described import Described, FileError
 from yuragi.estimators import ESTIMATORS, Estimator
 from yuragi.weights import as_new, select_weights
 
-__all__ = ["Contents", "Described", "FileError", "check_writable", "load", "read", "restored", "save", "write_atomically"]
+__all__ = [
+    "Contents",
+    "Described",
+    "FileError",
+    "check_writable",
+    "load",
+    "read",
+    "restored",
+    "save",
+    "write_atomically",
+]
 
 _SIZES = ("members", "outputs", "rank")  # arguments that say how much memory a part takes
 _KINDS: dict[str, tuple[type[nn.Module], ...]] = {

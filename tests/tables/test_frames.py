@@ -16,7 +16,9 @@ from yuragi.tables import Schema, TableEncoder, TableError
 
 WORDS = st.one_of(
     st.sampled_from(["a", "b", "c", "yes", "no", "NA", "", " ", "1", "1,5", "1.234,5", "2,000", "50%", "¥3", "1e400"]),
-    st.sampled_from(["2024-03-01", "1/2/2024", "2024年3月1日", "13:45", "0001-01-01", "9999-12-31", "はい", "いいえ", "007"]),
+    st.sampled_from(
+        ["2024-03-01", "1/2/2024", "2024年3月1日", "13:45", "0001-01-01", "9999-12-31", "はい", "いいえ", "007"]
+    ),
     st.text(max_size=5),
 )
 FLOATS = st.one_of(st.floats(width=64), st.floats(-10, 10), st.sampled_from([0.0, 1.0, 1e300, -1e99, 5e-324]))
@@ -40,7 +42,17 @@ CELLS: tuple[st.SearchStrategy[Any], ...] = (
     st.lists(st.integers(), max_size=2),
 )
 MISSING = st.sampled_from([None, np.nan, pd.NA, pd.NaT])
-DTYPES = ("float32", "Int8", "boolean", "category", "string", "datetime64[s]", "Sparse[float64]", "uint64", "timedelta64[ms]")
+DTYPES = (
+    "float32",
+    "Int8",
+    "boolean",
+    "category",
+    "string",
+    "datetime64[s]",
+    "Sparse[float64]",
+    "uint64",
+    "timedelta64[ms]",
+)
 
 
 @st.composite
@@ -70,7 +82,15 @@ def frames(draw: st.DrawFn, names: tuple[str, ...] = ("a", "b", "c", "y"), fewes
 
 
 from hypothesis import Phase
-SLOW = settings(phases=[Phase.generate],report_multiple_bugs=False,max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+
+SLOW = settings(
+    phases=[Phase.generate],
+    report_multiple_bugs=False,
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
 
 
 @SLOW

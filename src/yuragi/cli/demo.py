@@ -54,15 +54,16 @@ def demo(
     fits = {"as in the article": experiment.predict_grid(article, draws, seed)}
     if not article_only:
         with bar("recommended", quiet=as_json) as done:
-            recommended = experiment.fit_as_recommended(
-                x, y, seed=seed, progress=lambda e: done(e.epoch / e.epochs)
-            )
+            recommended = experiment.fit_as_recommended(x, y, seed=seed, progress=lambda e: done(e.epoch / e.epochs))
         fits["recommended"] = experiment.predict_grid(recommended, draws, seed)
     regions = {name: experiment.regions(prediction) for name, prediction in fits.items()}
     write_atomically(out, _picture(fits, kind))
     if as_json:
         console.say_json(
-            {"output": str(out), "fits": {name: [asdict(region) for region in found] for name, found in regions.items()}}
+            {
+                "output": str(out),
+                "fits": {name: [asdict(region) for region in found] for name, found in regions.items()},
+            }
         )
         return
     _print_regions(regions)

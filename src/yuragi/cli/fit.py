@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,9 +56,11 @@ def fit(
     options.a_file(output, "--output")
     given = tables.read(table, encoding, delimiter, sheet)
     from yuragi.tables import fit_table
+    from yuragi.training import ConvergenceWarning
 
     start = time.perf_counter()
-    with Interrupt() as interrupt:
+    with Interrupt() as interrupt, warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the history says so, too
         with bar(f"fitting {target}", quiet=as_json) as report:
             model = fit_table(
                 given.frame,
@@ -110,6 +113,9 @@ def _tell(
         console.note(f"column {one.name!r} is left out ({one.reason})")
     if len(schema.left_out) > _MOST_LEFT_OUT:
         console.note(f"{len(schema.left_out) - _MOST_LEFT_OUT} more columns are left out: yuragi info {output}")
+    history = model.tabular.history
+    if history is not None and not history.converged and not interrupted:
+        console.note("the fit stopped while it was still improving: give it more --epochs")
     if schema.target.missing:
         console.note(f"{schema.target.missing:,} rows without a target are left aside")
     what = f"a classification into {len(schema.classes)} classes" if schema.classes else "a regression"
@@ -118,8 +124,8 @@ def _tell(
         console.say("No rows were held out: nothing is known of how good the error bars are; see yuragi evaluate.")
     else:
         scores.print_scores(found, f"on {found['rows']:,} rows that were held out")
-    for one in says:
-        console.say(one)
+    for sentence in says:
+        console.say(sentence)
     if interrupted:
         console.say("Interrupted: the model is the best so far, and would have become better.")
     console.say(f"wrote {output} after {seconds:.1f} s")

@@ -103,7 +103,7 @@ def _argument(help: str) -> Any:
 Model = Annotated[Path, _argument("A file that `yuragi fit` wrote.")]
 Table = Annotated[Path, _argument("CSV (also .gz), Parquet or Excel; - for standard input.")]
 Samples = Annotated[int, typer.Option(min=1, max=100_000, help="Draws from the posterior.")]
-Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of everything random.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, metavar="<int>", help="Seed of everything random.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, mps, or auto: a GPU where there is one.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for machines.")]
 Encoding = Annotated[

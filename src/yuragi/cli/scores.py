@@ -13,17 +13,17 @@ from yuragi.cli.console import results
 _NUMERIC = {
     "rmse": ("RMSE", "{:.4g}"),
     "crps": ("CRPS", "{:.4g}"),
-    "log_likelihood": ("log-likelihood, nats a row", "{:.3f}"),
+    "log_likelihood": ("log-likelihood", "{:.3f}"),
     "coverage_50": ("50 % intervals hold", "{:.1%}"),
     "coverage_80": ("80 % intervals hold", "{:.1%}"),
     "coverage_90": ("90 % intervals hold", "{:.1%}"),
+    "width_90": ("their mean width", "{:.4g}"),
     "coverage_95": ("95 % intervals hold", "{:.1%}"),
-    "width_90": ("width of the 90 % intervals, mean", "{:.4g}"),
     "calibration_error": ("calibration error", "{:.3f}"),
 }
 _CLASSES = {
     "accuracy": ("accuracy", "{:.1%}"),
-    "log_likelihood": ("log-likelihood, nats a row", "{:.3f}"),
+    "log_likelihood": ("log-likelihood", "{:.3f}"),
     "brier": ("Brier score", "{:.3f}"),
     "calibration_error": ("calibration error (ECE)", "{:.3f}"),
 }
@@ -79,7 +79,9 @@ def _probabilities(scores: Mapping[str, Any]) -> list[str]:
     chance = math.sqrt(2 / math.pi) * math.sqrt(max(accuracy * (1 - accuracy), 1 / rows) * 10 / rows)
     if error > _SLACK + 2 * chance:
         return [f"The probabilities are NOT calibrated: on average {error:.0%} away from what happens."]
-    return [f"The probabilities are honest here: on average {error:.0%} away from what happens, as chance alone would allow."]
+    return [
+        f"The probabilities are honest here: on average {error:.0%} away from what happens, as chance alone would allow."
+    ]
 
 
 def _gain(scores: Mapping[str, Any], name: str, numeric: bool) -> str:
@@ -89,7 +91,9 @@ def _gain(scores: Mapping[str, Any], name: str, numeric: bool) -> str:
         return f"The model and {than} cannot be compared: a log-likelihood is not finite."
     by = f"{abs(mean):.3f} nats a row"
     if error is None or abs(mean) <= _CERTAIN * error:
-        return f"The model is NO BETTER than {than} as far as these rows can tell (log-likelihood {mean:+.3f} nats a row)."
+        return (
+            f"The model is NO BETTER than {than} as far as these rows can tell (log-likelihood {mean:+.3f} nats a row)."
+        )
     if mean < 0:
         return f"The model is WORSE than {than} (by {by}): use that instead, or give more data or columns."
     return f"The model is better than {than} (by {by})."

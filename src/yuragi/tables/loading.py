@@ -74,7 +74,11 @@ def _schema(described: Described) -> Schema:
     if not names or len(set(names)) != len(names) or schema.target.name in names:
         raise described.error("columns", names, "not distinct names, or the target is among them")
     if schema.task == "classification":
-        if not 2 <= len(classes) <= CLASSES or set(schema.target.levels) != set(classes) or len(set(classes)) != len(classes):
+        if (
+            not 2 <= len(classes) <= CLASSES
+            or set(schema.target.levels) != set(classes)
+            or len(set(classes)) != len(classes)
+        ):
             raise described.error("classes", classes, "not the distinct levels of the target")
     elif classes or schema.target.kind != "number":
         raise described.error("classes", classes, "those of a regression")

@@ -82,7 +82,9 @@ class TableModel:
         """
         encoded = self.encoder.transform(frame)
         parts = [self._columns(rows, level, samples, seed) for rows in _rows_together(encoded)]
-        added = {f"{self.schema.target.name}_{name}": np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        added = {
+            f"{self.schema.target.name}_{name}": np.concatenate([part[name] for part in parts]) for name in parts[0]
+        }
         for name in added:
             if name in frame.columns:
                 raise TableError(
@@ -118,14 +120,21 @@ class TableModel:
         }
         self.tabular.save(path, {"table": held})
 
-    def _columns(self, encoded: Floats, level: float, samples: int, seed: int | None) -> dict[str, np.ndarray[Any, Any]]:
+    def _columns(
+        self, encoded: Floats, level: float, samples: int, seed: int | None
+    ) -> dict[str, np.ndarray[Any, Any]]:
         prediction = self.tabular.predict(encoded, samples, seed)
         if isinstance(prediction, ClassificationPrediction):
             found: dict[str, np.ndarray[Any, Any]] = {
                 "label": np.array(self.schema.classes, dtype=object)[prediction.label.numpy()]
             }
-            found |= {f"probability_{name}": prediction.probs[:, c].numpy() for c, name in enumerate(self.schema.classes)}
-            return found | {"entropy": prediction.entropy.numpy(), "mutual_information": prediction.mutual_information.numpy()}
+            found |= {
+                f"probability_{name}": prediction.probs[:, c].numpy() for c, name in enumerate(self.schema.classes)
+            }
+            return found | {
+                "entropy": prediction.entropy.numpy(),
+                "mutual_information": prediction.mutual_information.numpy(),
+            }
         lower, upper = prediction.interval(level)
         columns = {
             "mean": prediction.mean,

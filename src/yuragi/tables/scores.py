@@ -58,8 +58,8 @@ def compared(model: Predicted, baselines: Mapping[str, Predicted], y: np.ndarray
     """Scores of a model beside those of baselines, on the same rows.
 
     Returns:
-        "rows"; "model" and each baseline with its `score`; "gain": by baseline, the mean of log p_model(y) − log p_baseline(y)
-        and its standard error, nats a row.
+        "rows"; "model" and each baseline with its `score`; "gain": by baseline, the mean of log p_model(y) −
+        log p_baseline(y) and its standard error, nats a row.
     """
     target = torch.from_numpy(y)
     if isinstance(model, NumericPrediction):
@@ -67,8 +67,8 @@ def compared(model: Predicted, baselines: Mapping[str, Predicted], y: np.ndarray
     gain = {}
     for name, baseline in baselines.items():
         difference = model.log_prob(target) - baseline.log_prob(target)
-        gain[name] = [float(difference.mean()), float(difference.std()) / math.sqrt(len(y)) if len(y) > 1 else math.inf]
-        gain[name] = [number if math.isfinite(number) else None for number in gain[name]]
+        error = float(difference.std()) / math.sqrt(len(y)) if len(y) > 1 else math.inf
+        gain[name] = [number if math.isfinite(number) else None for number in (float(difference.mean()), error)]
     return {
         "rows": len(y),
         "model": score(model, y),

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from yuragi import files
 from yuragi.bayesian import Bayesian
 from yuragi.likelihoods import Categorical
+from yuragi.likelihoods.location_scale import LocationScale
 from yuragi.loop import History
 from yuragi.networks import TabularNetwork
 from yuragi.prediction import ClassificationPrediction, NumericPrediction, RegressionPrediction, predict
@@ -140,9 +141,8 @@ def restored(
         else:
             net = _blank(outputs=len(loc), heteroscedastic=described["outputs"] > len(loc), **network)
     bnn = files.restored(contents, net.to(device))
-    if isinstance(bnn.likelihood, Categorical) != (described["task"] == "classification") or (
-        network_outputs(bnn.likelihood, len(loc)) != described["outputs"]
-    ):
+    family = Categorical if described["task"] == "classification" else LocationScale
+    if not isinstance(bnn.likelihood, family) or network_outputs(bnn.likelihood, len(loc)) != described["outputs"]:
         raise files.FileError(f"{path} is no file that this yuragi can use: its likelihood is not of its task")
     return TabularModel(bnn, described["task"], loc, scale, x_loc, x_scale)
 
