@@ -141,7 +141,9 @@ def fit_tabular(
         sample_weight=rows.weight,
         epochs=epochs,
         seed=seed,
-        callbacks=callbacks if progress is None else [*callbacks, lambda e: progress(e.epoch / e.epochs)],
+        time_budget=time_budget,
+        progress=progress,
+        callbacks=callbacks,
     )
     if task == "classification":
         units = replace(units, loc=torch.zeros(outputs).double(), scale=torch.ones(outputs).double())
