@@ -115,7 +115,8 @@ def _tell(
         console.note(f"{len(schema.left_out) - _MOST_LEFT_OUT} more columns are left out: yuragi info {output}")
     history = model.tabular.history
     if history is not None and not history.converged and not interrupted:
-        console.note("the fit stopped while it was still improving: give it more --epochs")
+        more = "a longer --time-budget" if history.stopped == "time" else "more --epochs"
+        console.note(f"the fit stopped while it was still improving: give it {more}")
     if schema.target.missing:
         console.note(f"{schema.target.missing:,} rows without a target are left aside")
     what = f"a classification into {len(schema.classes)} classes" if schema.classes else "a regression"

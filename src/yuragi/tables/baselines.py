@@ -39,7 +39,7 @@ class Baselines:
         >>> x = np.arange(10.0)[:, None]
         >>> found = Baselines.fit(x, 3 * x[:, 0], classes=0)
         >>> {name: round(p.std.item(), 1) for name, p in found.predictions(x[:1]).items()}
-        {'linear': 0.2, 'constant': 8.6}
+        {'linear': 0.1, 'constant': 8.6}
     """
 
     constant: list[float]

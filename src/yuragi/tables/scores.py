@@ -31,7 +31,7 @@ def score(prediction: Predicted, y: np.ndarray[Any, Any]) -> dict[str, float | N
         "log_likelihood", "brier", "calibration_error" (expected, of the confidence).
     """
     if isinstance(prediction, ClassificationPrediction):
-        labels = torch.from_numpy(y)
+        labels = torch.tensor(y)
         found = {
             "accuracy": float((prediction.label == labels).double().mean()),
             "log_likelihood": float(prediction.log_prob(labels).mean()),
@@ -39,7 +39,7 @@ def score(prediction: Predicted, y: np.ndarray[Any, Any]) -> dict[str, float | N
             "calibration_error": metrics.expected_calibration_error(prediction.probs, labels, 10),
         }
     else:
-        target = torch.from_numpy(y).reshape(-1, 1)
+        target = torch.tensor(y).reshape(-1, 1)
         pit = prediction.cdf(target)
         lower, upper = prediction.interval(0.9)
         found = {
@@ -61,7 +61,7 @@ def compared(model: Predicted, baselines: Mapping[str, Predicted], y: np.ndarray
         "rows"; "model" and each baseline with its `score`; "gain": by baseline, the mean of log p_model(y) −
         log p_baseline(y) and its standard error, nats a row.
     """
-    target = torch.from_numpy(y)
+    target = torch.tensor(y)  # a copy: the column of a table may not be written to
     if isinstance(model, NumericPrediction):
         target = target.reshape(-1, 1)
     gain = {}

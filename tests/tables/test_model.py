@@ -1,0 +1,189 @@
+"""`TableModel`: predictions in the table's units and columns, scores on rows held out, and its file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from tests.made_up_tables import NOISE, model, model_file, table
+from torch import nn
+
+import yuragi as yu
+from yuragi.prediction import ClassificationPrediction, NumericPrediction
+from yuragi.tables import TableError, TableModel, fit_table, load_table_model
+
+pytestmark = pytest.mark.filterwarnings("ignore::yuragi.ConvergenceWarning")
+QUICK: dict[str, Any] = {"posterior": "anchored", "members": 2, "epochs": 2}
+
+
+@pytest.fixture(scope="module")
+def fitted() -> TableModel:
+    return fit_table(table(160).drop(columns="kind"), "price", posterior="anchored", members=3, epochs=250)
+
+
+def test_predictions_are_in_the_units_of_the_table(fitted: TableModel) -> None:
+    new = table(200, seed=1)
+    prediction = fitted.predict(new.drop(columns="price"))
+    assert isinstance(prediction, NumericPrediction)
+    assert prediction.mean.shape == (200, 1)
+    error = prediction.mean[:, 0].numpy() - new["price"].to_numpy()
+    known = new["size"].notna() & new["colour"].notna()
+    assert np.sqrt(np.mean(error[known] ** 2)) < 4 * NOISE  # the standard deviation of price is 6
+    held = (prediction.cdf(torch.tensor(new[["price"]].to_numpy()))[:, 0].numpy() - 0.5).__abs__() <= 0.45
+    assert 0.8 < held.mean() <= 1
+
+
+def test_the_scores_held_out_are_those_of_the_rows_that_were_not_learnt_from(fitted: TableModel) -> None:
+    scores = fitted.about["scores"]
+    assert fitted.about["rows"] == {"learnt from": 128, "held out": 32, "without a target": 0}
+    assert scores["rows"] == 32
+    # the noise alone has this log-likelihood, in expectation
+    ideal = -0.5 * math.log(2 * math.pi * NOISE**2) - 0.5
+    assert ideal - 1.2 < scores["model"]["log_likelihood"] < ideal + 0.4
+    assert scores["model"]["rmse"] < scores["constant"]["rmse"] / 3
+    assert scores["gain"]["constant"][0] > 4 * scores["gain"]["constant"][1]
+    gap = scores["model"]["log_likelihood"] - scores["linear"]["log_likelihood"]
+    assert scores["gain"]["linear"][0] == pytest.approx(gap)
+
+
+def test_the_predicted_table_keeps_every_column_and_adds_its_own() -> None:
+    frame = table(30, seed=2).assign(note="kept", code=range(30))
+    predicted = model().predict_table(frame, level=0.8)
+    pd.testing.assert_frame_equal(predicted[frame.columns], frame)
+    added = predicted.drop(columns=frame.columns)
+    assert list(added.columns) == [
+        f"price_{name}" for name in ("mean", "std", "epistemic", "aleatoric", "lower", "upper")
+    ]
+    np.testing.assert_allclose(
+        added["price_std"], np.hypot(added["price_epistemic"], added["price_aleatoric"]), rtol=1e-6
+    )
+    prediction = model().predict(frame)
+    lower, upper = prediction.interval(0.8)  # type: ignore[union-attr]
+    np.testing.assert_array_equal(added["price_lower"], lower[:, 0])
+    np.testing.assert_array_equal(added["price_upper"], upper[:, 0])
+
+
+def test_the_predicted_table_of_classes() -> None:
+    frame = table(30, seed=2)
+    added = model("kind").predict_table(frame).drop(columns=frame.columns)
+    assert list(added.columns) == [
+        "kind_label",
+        "kind_probability_large",
+        "kind_probability_small",
+        "kind_entropy",
+        "kind_mutual_information",
+    ]
+    prediction = model("kind").predict(frame)
+    assert isinstance(prediction, ClassificationPrediction)
+    probs = added[["kind_probability_large", "kind_probability_small"]].to_numpy()
+    np.testing.assert_allclose(probs.sum(1), 1)
+    np.testing.assert_array_equal(added["kind_label"], np.array(["large", "small"])[probs.argmax(1)])
+    np.testing.assert_allclose(added["kind_entropy"], -(probs * np.log(probs)).sum(1))
+
+
+def test_rows_are_predicted_the_same_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = table(40, seed=3)
+    whole = model().predict_table(frame)
+    monkeypatch.setattr("yuragi.tables.model._TOGETHER", 7)
+    pd.testing.assert_frame_equal(model().predict_table(frame), whole)
+
+
+def test_a_column_that_would_be_overwritten_is_refused() -> None:
+    with pytest.raises(TableError, match="'price_std' already, where the prediction would go: rename it"):
+        model().predict_table(table(5).assign(price_std=1.0))
+
+
+def test_evaluation_leaves_rows_without_a_target_aside() -> None:
+    frame = table(60, seed=4)
+    scores = model().evaluate(frame.assign(price=frame["price"].where(frame.index >= 20)))
+    assert scores == model().evaluate(frame.iloc[20:])
+    assert scores["rows"] == 40
+    with pytest.raises(TableError, match="'price' has no values: there is nothing to score"):
+        model().evaluate(frame.assign(price=np.nan))
+
+
+@pytest.mark.parametrize("target", ["price", "kind"])
+def test_a_file_is_complete(target: str, tmp_path: Path) -> None:
+    path = tmp_path / "m.yuragi"
+    path.write_bytes(model_file(target))
+    loaded = load_table_model(path)
+    assert loaded.schema == model(target).schema
+    assert loaded.about == json.loads(json.dumps(model(target).about))
+    assert loaded.baselines == model(target).baselines
+    frame = table(20, seed=5)
+    pd.testing.assert_frame_equal(loaded.predict_table(frame), model(target).predict_table(frame))
+    assert loaded.evaluate(frame) == model(target).evaluate(frame)
+    loaded.save(tmp_path / "again.yuragi")
+    assert (tmp_path / "again.yuragi").read_bytes() == path.read_bytes()
+
+
+def test_what_was_done_is_told() -> None:
+    frame = table().drop(columns="kind")
+    about = model().about
+    json.dumps(about, allow_nan=False)
+    assert about["data"]["sha256"] == hashlib.sha256(frame.to_csv(index=False).encode()).hexdigest()
+    assert about["versions"]["torch"] == torch.__version__
+    assert len(about["training_curve"]["loss"]) == about["settings"]["epochs"] == 40
+    assert about["settings"]["members"] == 2
+    assert fit_table(frame, "price", sha256="f" * 64, **QUICK).about["data"]["sha256"] == "f" * 64
+
+
+def test_the_same_seed_gives_the_same_model_and_leaves_the_global_state_alone() -> None:
+    frame = table(50).drop(columns="kind")
+    state = torch.get_rng_state()
+    first, second, other = (fit_table(frame, "price", seed=seed, **QUICK) for seed in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(first.predict(frame).samples, second.predict(frame).samples)
+    assert not torch.equal(first.predict(frame).samples, other.predict(frame).samples)
+    assert first.about["scores"] == second.about["scores"]
+
+
+def test_every_class_keeps_rows_to_learn_from() -> None:
+    frame = pd.DataFrame({"x": np.arange(46) % 7 + 0.5, "y": ["a"] * 40 + ["b"] * 4 + ["c"] * 2})
+    fitted = fit_table(frame, "y", held_out=0.25, **QUICK)
+    assert fitted.about["rows"] == {"learnt from": 35, "held out": 11, "without a target": 0}
+    assert fitted.schema.classes == ("a", "b", "c")
+    assert fit_table(frame, "y", held_out=0, **QUICK).about["scores"] is None
+    with pytest.raises(ValueError, match="held_out must be a share"):
+        fit_table(frame, "y", held_out=1.0)
+
+
+def test_a_fit_that_is_stopped_keeps_what_it_has_learnt() -> None:
+    told: list[float] = []
+
+    def stop(done: float) -> bool:
+        told.append(done)
+        return done > 0.3
+
+    fitted = fit_table(table(60).drop(columns="kind"), "price", members=2, epochs=40, progress=stop)
+    assert told == sorted(told)
+    assert 0.3 < told[-1] < 1
+    assert fitted.predict(table(3)).mean.isfinite().all()  # type: ignore[union-attr]
+
+
+def test_a_network_without_its_table_is_refused(tmp_path: Path) -> None:
+    yu.save(yu.bayesianize(nn.Linear(2, 1)), tmp_path / "n.yuragi")
+    with pytest.raises(yu.FileError, match="without the table it was fitted on: load it with yuragi.load"):
+        load_table_model(tmp_path / "n.yuragi")
+
+
+def test_a_numeric_target_may_be_classes() -> None:
+    frame = pd.DataFrame({"x": np.arange(60) % 11 + 0.5, "y": np.arange(60) % 3})
+    assert fit_table(frame, "y", **QUICK).schema.task == "classification"
+    assert fit_table(frame, "y", "regression", **QUICK).schema.task == "regression"
+
+
+def test_numbers_whose_training_fails_are_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    def diverged(*_: object, **__: object) -> None:
+        raise FloatingPointError("the loss became nan")
+
+    monkeypatch.setattr("yuragi.tables.fitting.fit_tabular", diverged)
+    with pytest.raises(TableError, match="the fit failed .* values that are far from all others"):
+        fit_table(table(), "price")
