@@ -1,117 +1,125 @@
-"""The command line as a user meets it: results, messages, exit codes, and files left alone."""
+"""The command line as a whole: help, completion, exit codes, and bugs that show as bugs."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
+from tests.cli.running import run
 
+import yuragi
 from yuragi import cli
 
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    rng = np.random.default_rng(0)
-    frame = pd.DataFrame({"a": rng.normal(size=60), "b": rng.normal(size=60)})
-    frame.assign(y=frame["a"] * 3 + rng.normal(size=60)).to_csv("train.csv", index=False)
-    frame.head(7).to_csv("new.csv", index=False)
-    return tmp_path
+COMMANDS = ("fit", "predict", "evaluate", "report", "info", "demo")
 
 
-def run(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as stop:
-        cli.main(list(arguments))
-    code = stop.value.code
-    return code if isinstance(code, int) else 0
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    ended = run(capsys, command, "--help")
+    assert ended.code == 0
+    assert f"Example: yuragi {command} " in " ".join(ended.out.split())
 
 
-FIT = ("fit", "train.csv", "--target", "y", "-o", "m.yuragi", "--members", "2", "--hidden", "4", "--epochs", "150")
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    ended = run(capsys, "--help")
+    assert ended.code == 0
+    for command in COMMANDS:
+        assert f" {command} " in ended.out
 
 
-def test_fit_predict_evaluate_info(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(*FIT) == 0
-    assert run("predict", "m.yuragi", "new.csv", "-o", "out.csv") == 0
-    out = pd.read_csv("out.csv")
-    added = [f"y_{name}" for name in ("mean", "std", "epistemic", "aleatoric", "lower", "upper")]
-    assert list(out.columns) == ["a", "b", *added]
-    assert len(out) == 7
-    assert run("evaluate", "m.yuragi", "train.csv") == 0
-    assert run("info", "m.yuragi") == 0
-    printed = capsys.readouterr().out
-    for word in ("RMSE", "mean log-likelihood", "90 % coverage", "CRPS", "Anchored", "features"):
-        assert word in printed
-    assert "\x1b" not in printed  # no control codes where the output is not a terminal
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "--version") == (0, f"yuragi {yuragi.__version__}\n", "")
 
 
-def test_the_same_command_gives_the_same_file(folder: Path) -> None:
-    run(*FIT)
-    first = Path("m.yuragi").read_bytes()
-    run(*FIT)
-    assert Path("m.yuragi").read_bytes() == first
-
-
-BAD: dict[str, tuple[tuple[str, ...], str]] = {
-    "no table": (("fit", "none.csv", "--target", "y", "-o", "x.yuragi"), "none.csv"),
-    "no target": (("fit", "train.csv", "--target", "z", "-o", "x.yuragi"), "'z' is missing"),
-    "constant": (("fit", "flat.csv", "--target", "y", "-o", "x.yuragi"), "constant"),
-    "text": (("fit", "text.csv", "--target", "y", "-o", "x.yuragi"), "column 'a' is not numeric"),
-    "missing value": (("fit", "hole.csv", "--target", "y", "-o", "x.yuragi"), "column 'a' has 1 missing"),
-    "no folder": (("fit", "train.csv", "--target", "y", "-o", "nowhere/x.yuragi"), "no such folder"),
-    "lost column": (("predict", "m.yuragi", "short.csv", "-o", "x.csv"), "column 'b' is missing"),
-    "no samples": (("predict", "m.yuragi", "new.csv", "-o", "x.csv", "--samples", "0"), "--samples"),
-    "bad level": (("predict", "m.yuragi", "new.csv", "-o", "x.csv", "--level", "1.5"), "level"),
-    "not a model": (("predict", "new.csv", "new.csv", "-o", "x.csv"), "not a file that yuragi"),
-    "no model": (("predict", "none.yuragi", "new.csv", "-o", "x.csv"), "none.yuragi"),
-    "no target to score": (("evaluate", "m.yuragi", "new.csv"), "'y' is missing"),
-    "bad option": (("demo", "--estimator", "best"), "best"),
-}
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_bad_input_ends_with_one_message_and_no_file(
-    name: str, folder: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("guess",),
+        ("fit",),
+        ("fit", "train.csv", "-o", "m"),
+        ("fit", "train.csv", "--target", "price", "-o", "m", "--task", "sorting"),
+        ("fit", "train.csv", "--target", "price", "-o", "m", "--time-budget", "soon"),
+        ("fit", "train.csv", "--target", "price", "-o", "m", "--time-budget", "0s"),
+        ("fit", "train.csv", "--target", "price", "-o", "m", "--held-out", "1"),
+        ("fit", "train.csv", "--target", "price", "-o", "m", "--members", "0"),
+        ("fit", "train.csv", "--target", "price", "-o", "m", "--device", "abacus"),
+        ("fit", "train.csv", "--target", "price", "-o", "m", "--device", "meta"),
+        ("fit", "train.csv", "--target", "price", "-o", "-"),
+        ("predict", "price.yuragi", "new.csv", "--level", "1.5"),
+        ("predict", "price.yuragi", "new.csv", "--samples", "0"),
+        ("predict", "price.yuragi", "new.csv", "--json"),
+        ("report", "price.yuragi", "new.csv", "-o", "r.html", "--lang", "fr"),
+        ("demo", "--estimator", "best"),
+        ("demo", "--out", "picture.doc"),
+    ],
+    ids=" ".join,
+)
+def test_a_command_that_is_given_wrongly_ends_with_2(
+    arguments: tuple[str, ...], folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train = pd.read_csv("train.csv")
-    train.assign(y=1.0).to_csv("flat.csv", index=False)
-    train.assign(a="red").to_csv("text.csv", index=False)
-    train.assign(a=train["a"].where(train.index != 3)).to_csv("hole.csv", index=False)
-    pd.read_csv("new.csv").drop(columns="b").to_csv("short.csv", index=False)
-    if "m.yuragi" in BAD[name][0]:
-        run(*FIT)
-    Path("x.csv").write_text("old")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    capsys.readouterr()
-    arguments, message = BAD[name]
-    assert run(*arguments) == 2
-    captured = capsys.readouterr()
-    assert message in captured.err
-    assert "Traceback" not in captured.err
+    ended = run(capsys, *arguments)
+    assert ended.code == 2
+    assert "Usage: yuragi" in ended.err
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-
-
-def test_demo_writes_the_picture(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("demo", "--article-only", "--epochs", "3", "--draws", "5", "--out", "d.png", "--estimator", "local") == 0
-    assert Path("d.png").read_bytes().startswith(b"\x89PNG")
-    printed = capsys.readouterr().out
-    for word in ("Python", "PyTorch", "device", "in the gap", "at the edges", "RMSE"):
-        assert word in printed
 
 
 def test_an_unexpected_exception_is_not_hidden(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(cli, "read_csv", broken)
+    monkeypatch.setattr("yuragi.tables.model.TableModel.predict_table", broken)
     with pytest.raises(ZeroDivisionError):
-        cli.main(["fit", "train.csv", "--target", "y", "-o", "x.yuragi"])
+        cli.main(["predict", "price.yuragi", "new.csv"])
+
+
+def test_a_value_error_that_nobody_foresaw_is_not_hidden(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr("yuragi.tables.model.TableModel.predict_table", broken)
+    with pytest.raises(ValueError, match="a bug"):
+        cli.main(["predict", "price.yuragi", "new.csv"])
+
+
+def test_too_little_memory_is_told_of(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("yuragi.tables.model.TableModel.predict_table", full)
+    ended = run(capsys, "predict", "price.yuragi", "new.csv")
+    assert (ended.code, ended.err) == (1, "yuragi: there is not enough memory: take a sample of the table\n")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(shell: str) -> None:
+    environment = {
+        **os.environ,
+        "_YURAGI_COMPLETE": f"complete_{shell}",
+        "COMP_WORDS": "yuragi ev",
+        "COMP_CWORD": "1",
+        "_TYPER_COMPLETE_ARGS": "yuragi ev",
+        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "yuragi.cli"], capture_output=True, text=True, env=environment, check=True
+    )
+    assert "evaluate" in done.stdout
+    assert "predict" not in done.stdout
 
 
 def test_importing_the_library_draws_in_no_optional_dependency() -> None:
     code = "import sys, yuragi; print([m for m in ('pandas', 'matplotlib', 'typer', 'rich', 'sklearn') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_help_and_completion_load_no_more_than_they_need() -> None:
+    code = "import sys, yuragi.cli; print([m for m in ('pandas', 'matplotlib', 'sklearn') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
