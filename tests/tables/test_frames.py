@@ -81,19 +81,10 @@ def frames(draw: st.DrawFn, names: tuple[str, ...] = ("a", "b", "c", "y"), fewes
     return pd.concat({name: draw(columns(rows)) for name in names}, axis=1)
 
 
-from hypothesis import Phase
-
-SLOW = settings(
-    phases=[Phase.generate],
-    report_multiple_bugs=False,
-    max_examples=150,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)
+CHECKS = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
-@SLOW
+@CHECKS
 @given(frame=frames(), later=frames(fewest=1))
 def test_any_frame_is_encoded_or_refused(frame: pd.DataFrame, later: pd.DataFrame) -> None:
     try:
@@ -123,7 +114,7 @@ def test_any_frame_is_encoded_or_refused(frame: pd.DataFrame, later: pd.DataFram
         np.testing.assert_array_equal(again.transform(table), values)
 
 
-@SLOW
+@CHECKS
 @given(frame=frames())
 def test_rows_do_not_depend_on_each_other(frame: pd.DataFrame) -> None:
     try:

@@ -17,6 +17,7 @@ UNITS = ("$", "€", "£", "¥", "₩", "%", "円")
 """What may stand before or behind every number of a column; a percentage keeps its value, 12 for "12%"."""
 
 _SPACES = " \u00a0\u202f'’"  # between groups of three digits, in either notation
+_LONGEST = 1000  # characters of a number; the largest float64 has 309 digits
 _PLAIN_INTEGER = re.compile(r"[+-]?(?:0|[1-9][0-9]{0,17})")
 _LEADING_ZERO = re.compile(r"[+-]?0[0-9]+")
 
@@ -35,14 +36,18 @@ _NOT_IN_PYTHON = {
 
 
 def plain(text: str) -> str:
-    """A text as it is compared: without spaces around it, and in half-width characters.
+    """A text as it is compared: without spaces around it, and, unless it is long, in half-width characters.
 
     Example:
         >>> plain(" １２３％ "), plain("−5")
         ('123%', '-5')
     """
     text = text.strip()
-    return text if text.isascii() else unicodedata.normalize("NFKC", text).replace("−", "-").strip()
+    return (
+        text
+        if text.isascii() or len(text) > _LONGEST
+        else unicodedata.normalize("NFKC", text).replace("−", "-").strip()
+    )
 
 
 def notation(texts: Iterable[str], default: str = ".") -> str | None:
@@ -59,7 +64,7 @@ def notation(texts: Iterable[str], default: str = ".") -> str | None:
         (',', '.', '.%', None)
     """
     texts = list(texts)
-    if not texts:
+    if not texts or any(len(text) > _LONGEST for text in texts):
         return None
     unit = next((unit for unit in UNITS if texts[0].startswith(unit) or texts[0].endswith(unit)), "")
     numbers = [_without(text, unit) for text in texts]
@@ -87,7 +92,7 @@ def number(text: str, notation: str) -> float | None:
     """
     decimal, unit = notation[:1] or ".", notation[1:]
     digits = _without(text, unit)
-    if digits is None or not _NUMBER[decimal].fullmatch(digits):
+    if digits is None or len(digits) > _LONGEST or not _NUMBER[decimal].fullmatch(digits):
         return None
     return float(digits.translate(_NOT_IN_PYTHON[decimal]))
 
