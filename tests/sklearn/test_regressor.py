@@ -153,9 +153,14 @@ def test_what_is_refused(single: BayesianRegressor) -> None:
         single.predict(X, return_std=True, return_cov=True)
     with pytest.raises(ValueError, match="level must lie strictly between 0 and 1"):
         single.predict_interval(X, 1.0)
-    for method in ("predict", "predict_interval", "predict_uncertainty", "sample_functions", "predict_distribution"):
+    for levels in (0.5, []):
+        with pytest.raises(ValueError, match="levels must be a list of probabilities"):
+            single.predict_quantiles(X, levels)  # type: ignore[arg-type]
+    for method in ("predict", "predict_interval", "predict_uncertainty", "predict_distribution"):
         with pytest.raises(NotFittedError):
             getattr(BayesianRegressor(), method)(X)
+    with pytest.raises(NotFittedError):
+        BayesianRegressor().sample_functions(X, 3)
     with pytest.raises(ValueError, match="zero"):
         BayesianRegressor(**FAST).fit(X, Y, sample_weight=np.zeros(60))
     with pytest.raises(ValueError, match="a minimum of 2 is required"):
