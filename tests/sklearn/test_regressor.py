@@ -153,9 +153,10 @@ def test_what_is_refused(single: BayesianRegressor) -> None:
         single.predict(X, return_std=True, return_cov=True)
     with pytest.raises(ValueError, match="level must lie strictly between 0 and 1"):
         single.predict_interval(X, 1.0)
-    for levels in (0.5, []):
+    wrong: list[Any] = [0.5, []]
+    for levels in wrong:
         with pytest.raises(ValueError, match="levels must be a list of probabilities"):
-            single.predict_quantiles(X, levels)  # type: ignore[arg-type]
+            single.predict_quantiles(X, levels)
     for method in ("predict", "predict_interval", "predict_uncertainty", "predict_distribution"):
         with pytest.raises(NotFittedError):
             getattr(BayesianRegressor(), method)(X)
