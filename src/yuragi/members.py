@@ -36,5 +36,9 @@ def _copy_state(target: nn.Module, source: nn.Module, rows: slice) -> None:
     state: dict[str, Tensor] = target.state_dict(keep_vars=True)
     given = source.state_dict()
     for name, value in state.items():
+        if (
+            name == "inflation"
+        ):  # of all members in the one, of each in a network that was scored: whoever scored it knows
+            continue
         # a setting that candidates have a value each of, and a network alone has one for all members
         value.copy_(given[name] if given[name].shape == value.shape else given[name][rows][: len(value)])

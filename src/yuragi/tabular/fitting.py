@@ -19,6 +19,7 @@ from yuragi.conversion import bayesianize
 from yuragi.estimators import Estimator
 from yuragi.likelihoods.location_scale import NetworkScale
 from yuragi.networks import TabularNetwork
+from yuragi.pace import Progress
 from yuragi.tabular.model import TabularModel
 from yuragi.tabular.rows import Rows, Units, standardised
 from yuragi.tabular.settings import (
@@ -48,6 +49,9 @@ def fit_tabular(
     sample_weight: Any = None,
     classes: int | None = None,
     epochs: int | None = None,
+    time_budget: float | None = None,
+    progress: Progress | None = None,
+    device: torch.device | str | None = None,
     seed: int = 0,
     device: torch.device | str | None = None,
     time_budget: float | None = None,
@@ -84,6 +88,9 @@ def fit_tabular(
         classes: how many there are; None: as many as the largest label says.
         epochs: as for `yuragi.fit`, whose warning of a fit that was too short is for a number given here; None is the
             measured budget.
+        time_budget: seconds for all of it, as for `yuragi.fit`; None: as long as it takes.
+        progress: told how far all of it is, and may stop it, as for `yuragi.fit`.
+        device: where to train and to predict; None: where `module` makes its network, and the CPU for that of the library.
         seed: of everything random; the global random state is left alone.
         device: where to fit, and to predict later; the CPU when left out.
         time_budget: as for `yuragi.fit`.
@@ -124,6 +131,8 @@ def fit_tabular(
             net = module(inputs.shape[1], network_outputs(likelihood, outputs))
             if not isinstance(net, nn.Module):
                 raise TypeError(f"module must make an nn.Module, got {type(net).__name__}")
+    if device is not None:
+        net = net.to(device)
     plan = Plan.of(posterior, members, net, can_choose(rows, task))
     bnn = bayesianize(
         net.to(device),
@@ -140,6 +149,8 @@ def fit_tabular(
         kl_weight=plan.kl_weight,
         sample_weight=rows.weight,
         epochs=epochs,
+        time_budget=time_budget,
+        progress=progress,
         seed=seed,
         time_budget=time_budget,
         progress=progress,

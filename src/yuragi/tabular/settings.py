@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
 from typing import Literal
 
+import numpy as np
 from torch import Tensor, nn
 
 from yuragi import likelihoods, posteriors
@@ -79,7 +79,8 @@ def likelihood_of(noise: Noise, rows: Rows, scale: Tensor) -> Likelihood:
         return likelihoods.Gaussian(outputs=len(scale))
     if noise == "heteroscedastic":
         return likelihoods.HeteroscedasticGaussian()
-    if isinstance(noise, bool) or not isinstance(noise, Real) or not 0 < noise < float("inf"):
+    number = isinstance(noise, (int, float, np.integer, np.floating)) and not isinstance(noise, bool)
+    if not number or not 0 < noise < float("inf"):
         raise ValueError(
             f'noise must be "auto", "learned", "heteroscedastic" or a positive number in the units of y, got {noise!r}'
         )
