@@ -32,7 +32,10 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "no folder for the picture": (("demo", "--out", "nowhere/d.png"), "no such folder: "),
     "an unknown suffix": ((*PREDICT, "new.csv", "-o", "x.doc"), "x.doc: a table is written as .csv, "),
     "a lost column": ((*PREDICT, "short.csv"), "1 column of the training table is missing: 'colour'"),
-    "another kind of column": ((*PREDICT, "words.csv"), "column 'size' holds numbers in the training table, and here 'big'"),
+    "another kind of column": (
+        (*PREDICT, "words.csv"),
+        "column 'size' holds numbers in the training table, and here 'big'",
+    ),
     "a table as model": (("predict", "train.csv", "new.csv"), "train.csv is not a file that yuragi.save wrote"),
     "a model as table": ((*PREDICT, "kind.yuragi"), "kind.yuragi"),
     "no model": (("predict", "none.yuragi", "new.csv"), "No such file or directory: none.yuragi"),

@@ -10,7 +10,14 @@ from yuragi.cli import options
 
 
 def test_durations() -> None:
-    assert [options.seconds(text) for text in ("60s", "5m", "1h", "90", "0.5h", " 2m ")] == [60, 300, 3600, 90, 1800, 120]
+    assert [options.seconds(text) for text in ("60s", "5m", "1h", "90", "0.5h", " 2m ")] == [
+        60,
+        300,
+        3600,
+        90,
+        1800,
+        120,
+    ]
     for text in ("", "s", "5d", "-5s", "1e3s", "0", "five", "1h30m", "9" * 400):
         with pytest.raises(typer.BadParameter, match="no duration: give seconds, minutes or hours"):
             options.seconds(text)

@@ -13,9 +13,7 @@ from tests.cli.running import run, started
 from tests.made_up_tables import model
 
 
-def test_columns_are_kept_as_they_are_and_predictions_added(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_columns_are_kept_as_they_are_and_predictions_added(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     new = pd.read_csv("new.csv").assign(code=[f"00{n}" for n in range(12)], whole=range(12))
     new["gap"] = pd.array([None, *range(1, 12)], dtype="Int64")
     new.to_csv("new.csv", index=False)

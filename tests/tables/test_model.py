@@ -170,7 +170,7 @@ def test_a_fit_that_is_stopped_keeps_what_it_has_learnt() -> None:
 
 def test_a_network_without_its_table_is_refused(tmp_path: Path) -> None:
     yu.save(yu.bayesianize(nn.Linear(2, 1)), tmp_path / "n.yuragi")
-    with pytest.raises(yu.FileError, match="without the table it was fitted on: load it with yuragi.load"):
+    with pytest.raises(yu.FileError, match=r"without the table it was fitted on: load it with yuragi\\.load"):
         load_table_model(tmp_path / "n.yuragi")
 
 
@@ -185,5 +185,5 @@ def test_numbers_whose_training_fails_are_told_of(monkeypatch: pytest.MonkeyPatc
         raise FloatingPointError("the loss became nan")
 
     monkeypatch.setattr("yuragi.tables.fitting.fit_tabular", diverged)
-    with pytest.raises(TableError, match="the fit failed .* values that are far from all others"):
+    with pytest.raises(TableError, match=r"the fit failed .* values that are far from all others"):
         fit_table(table(), "price")

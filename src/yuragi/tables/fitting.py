@@ -17,8 +17,9 @@ import yuragi
 from yuragi.tables.baselines import Baselines
 from yuragi.tables.encoder import TableEncoder
 from yuragi.tables.errors import TableError
+from yuragi.tables.frames import as_frame
 from yuragi.tables.model import TableModel
-from yuragi.tables.schema import Schema, Task, as_frame
+from yuragi.tables.schema import Schema, Task
 from yuragi.tables.scores import compared
 from yuragi.tabular import Posterior, fit_tabular
 

@@ -15,11 +15,12 @@ from yuragi.tables.baselines import Baselines
 from yuragi.tables.calendar import PARTS
 from yuragi.tables.columns import LARGEST, Column
 from yuragi.tables.dates import EARLIEST, LATEST
-from yuragi.tables.encoder import ONE_HOT, TableEncoder
+from yuragi.tables.encoder import TableEncoder
 from yuragi.tables.errors import TableError
 from yuragi.tables.model import TableModel
 from yuragi.tables.numerals import UNITS
 from yuragi.tables.schema import CLASSES, Schema
+from yuragi.tables.transformer import ONE_HOT
 
 _KINDS = ("number", "category", "boolean", "date")
 _MOST = 2**53  # rows, values: whole numbers that a float64 holds

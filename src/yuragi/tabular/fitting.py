@@ -53,9 +53,6 @@ def fit_tabular(
     progress: Progress | None = None,
     device: torch.device | str | None = None,
     seed: int = 0,
-    device: torch.device | str | None = None,
-    time_budget: float | None = None,
-    progress: Callable[[float], bool | None] | None = None,
     callbacks: Sequence[Callable[[Epoch], bool | None]] = (),
 ) -> TabularModel:
     """Fit a network to a table of numbers, with what the measurements of docs/quality.md recommend.
@@ -92,9 +89,6 @@ def fit_tabular(
         progress: told how far all of it is, and may stop it, as for `yuragi.fit`.
         device: where to train and to predict; None: where `module` makes its network, and the CPU for that of the library.
         seed: of everything random; the global random state is left alone.
-        device: where to fit, and to predict later; the CPU when left out.
-        time_budget: as for `yuragi.fit`.
-        progress: as for `yuragi.fit`.
         callbacks: as for `yuragi.fit`.
 
     Returns:
@@ -135,7 +129,7 @@ def fit_tabular(
         net = net.to(device)
     plan = Plan.of(posterior, members, net, can_choose(rows, task))
     bnn = bayesianize(
-        net.to(device),
+        net,
         likelihood=likelihood,
         prior=plan.prior,
         posterior=plan.posterior,
@@ -152,8 +146,6 @@ def fit_tabular(
         time_budget=time_budget,
         progress=progress,
         seed=seed,
-        time_budget=time_budget,
-        progress=progress,
         callbacks=callbacks,
     )
     if task == "classification":
