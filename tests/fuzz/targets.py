@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from tests.fuzz import corpus
+from tests.fuzz import corpus, models
 
+from yuragi import FileError
 from yuragi.tables import Schema, TableEncoder, TableError, TableWarning, read_table, write_table
 
 
@@ -47,4 +48,9 @@ def use_table(data: bytes) -> None:
     assert np.array_equal(TableEncoder.restore(described[1]).transform(frame), encoded)
 
 
-TARGETS = {"tables": Target(corpus.tables, use_table, (TableError,))}
+TARGETS = {
+    "tables": Target(corpus.tables, use_table, (TableError,)),
+    "models": Target(models.models, models.use_model, (FileError, TableError)),
+    "networks": Target(models.networks, models.use_network, (FileError,)),
+    "commands": Target(models.commands, models.use_commands, ()),
+}

@@ -170,7 +170,7 @@ def test_a_fit_that_is_stopped_keeps_what_it_has_learnt() -> None:
 
 def test_a_network_without_its_table_is_refused(tmp_path: Path) -> None:
     yu.save(yu.bayesianize(nn.Linear(2, 1)), tmp_path / "n.yuragi")
-    with pytest.raises(yu.FileError, match=r"without the table it was fitted on: load it with yuragi\\.load"):
+    with pytest.raises(yu.FileError, match=r"without the table it was fitted on: load it with yuragi\.load"):
         load_table_model(tmp_path / "n.yuragi")
 
 

@@ -46,6 +46,7 @@ def load_table_model(path: str | os.PathLike[str], device: torch.device | str | 
             raise FileError(f"{path} is the model of a table as a development version wrote it: fit it again")
         raise FileError(f"{path} holds a network without the table it was fitted on: load it with yuragi.load")
     table = extra.part("table")
+    _check_network(path, contents)
     schema = _schema(table.part("schema"))
     encoder = _encoder(table.part("encoder"), schema)
     outputs, features = len(schema.classes), len(encoder.get_feature_names_out())
@@ -53,7 +54,29 @@ def load_table_model(path: str | os.PathLike[str], device: torch.device | str | 
     model = tabular.restored(contents, device=device)
     if model.task != schema.task or len(model.x_loc) != features or len(model.loc) != max(1, outputs):
         raise FileError(f"{path} is no file that this yuragi can use: its network is not of its table")
-    return TableModel(schema, encoder, model, baselines, contents.extra["table"]["about"])
+    return TableModel(schema, encoder, model, baselines, _about(table))
+
+
+def _about(table: Described) -> dict[str, Any]:
+    table.part("about")  # a JSON object
+    about: dict[str, Any] = table.entry("about")
+    return about
+
+
+def _check_network(path: str | os.PathLike[str], contents: files.Contents) -> None:
+    # one of the user's own, or whose output is picked, is no model of a table; and what is not finite predicts nothing
+    settings, described = Described(path, contents.settings), Described(path, contents.extra["tabular"])
+    if (
+        described.entry("network") is None
+        or settings.entry("output") is not None
+        or settings.flag("output_is_function")
+    ):
+        raise FileError(f"{path} is no file that this yuragi can use: its network is not of a table")
+    for name, tensor in contents.state.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise FileError(
+                f"{path} is no file that this yuragi can use: '{name}' holds values that are NaN or infinite"
+            )
 
 
 def _schema(described: Described) -> Schema:
