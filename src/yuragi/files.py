@@ -6,6 +6,7 @@ a file from anywhere can at worst fail: nothing in it is run, all of it is check
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -66,6 +67,7 @@ _KINDS: dict[str, tuple[type[nn.Module], ...]] = {
         likelihoods.Bernoulli,
     ),
 }
+_DIMENSIONS = 16
 _DTYPES = {str(dtype): dtype for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64)}
 
 
@@ -146,6 +148,8 @@ def restored(contents: Contents, net: nn.Module, output: Any = None) -> Bayesian
     """The network that a file holds; as `load`, for a file that has been read already."""
     path, state = contents.path, contents.state
     settings = Described(path, contents.settings)
+    if "provenance" in settings:
+        settings.part("provenance")  # a JSON object
     if output is None and settings.flag("output_is_function"):
         raise ValueError(
             f"{path} holds a network whose output a function picks, and no file can hold that: give load(..., output=)"
@@ -165,7 +169,7 @@ def restored(contents: Contents, net: nn.Module, output: Any = None) -> Bayesian
     _check_same(path, bnn, bnn.state_dict(), state)
     bnn.load_state_dict(state)
     bnn.recipe = None  # it may be trained
-    bnn.provenance = contents.settings.get("provenance", {})
+    bnn.provenance = contents.settings["provenance"] if "provenance" in settings else {}
     return bnn
 
 
@@ -176,7 +180,10 @@ def _built(settings: Described, net: nn.Module, numbers: int, output: Any) -> Ba
     for name in names:
         if name not in parameters or not parameters[name].is_floating_point():
             raise settings.error("weights", name, f"no parameter of {type(net).__name__} that can be Bayesian")
-    parts = {part: _restore(settings.part(part), part, numbers // members) for part in _KINDS}
+    try:
+        parts = {part: _restore(settings.part(part), part, numbers // members) for part in _KINDS}
+    except RecursionError as error:
+        raise FileError(f"{settings.path} is no file that this yuragi can use: its parts lie in each other") from error
     estimator: Estimator = settings.text("estimator", ESTIMATORS)  # type: ignore[assignment]
     picked = settings.entry("output")
     if not (picked is None or isinstance(picked, (str, int))):
@@ -199,7 +206,7 @@ def _built(settings: Described, net: nn.Module, numbers: int, output: Any) -> Ba
         )
     except FileError:
         raise
-    except (ValueError, TypeError) as error:  # parts that do not go together
+    except (ValueError, TypeError, RuntimeError) as error:  # parts that do not go together, or with the weights
         raise FileError(f"{settings.path} is no file that this yuragi can use: {error}") from error
 
 
@@ -211,13 +218,12 @@ def _int8(settings: Described) -> dict[str, Tensor]:
     found = {}
     for name in described:
         dtype, shape = [*described.listed(name), None, None][:2]
-        if (
-            dtype not in _DTYPES
-            or not isinstance(shape, list)
-            or not all(type(n) is int and 0 <= n < 2**31 for n in shape)
-        ):
+        sizes = shape if isinstance(shape, list) and len(shape) <= _DIMENSIONS else [-1]
+        if not (isinstance(dtype, str) and dtype in _DTYPES and all(type(n) is int and 0 <= n < 2**31 for n in sizes)):
             raise described.error(name, dtype, "no element type and shape")
-        found[name] = torch.empty((), dtype=_DTYPES[dtype], device="meta").expand(shape)
+        if math.prod(sizes) >= 2**62:
+            raise described.error(name, shape, "too large")
+        found[name] = torch.empty((), dtype=_DTYPES[dtype], device="meta").expand(sizes)
     return found
 
 
@@ -232,6 +238,11 @@ def _check_same(
             raise FileError(
                 f"{another}: '{name}' has shape {tuple(held[name].shape)} there and {tuple(tensor.shape)} in {kind}"
             )
+        there = held[name].dtype  # a precision may be another, but not what the numbers are
+        if there != tensor.dtype and not (
+            tensor.is_floating_point() and str(there) in _DTYPES and there.is_floating_point
+        ):
+            raise FileError(f"{another}: '{name}' has {there} there and {tensor.dtype} in {kind}")
 
 
 def _describe(part: nn.Module, what: str) -> dict[str, Any]:
@@ -264,7 +275,7 @@ def _restore(described: Described, what: str, most: int) -> Any:
             given.whole(name, 1, max(1, most))
     try:
         return kinds[kind](**arguments)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError, RuntimeError) as error:  # a number where a part is due, and the like
         raise FileError(f"{described.path} is no file that this yuragi can use: {kind}: {error}") from error
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from yuragi.cli.console import results
+from yuragi.cli.console import harmless, results
 
 _NUMERIC = {
     "rmse": ("RMSE", "{:.4g}"),
@@ -40,7 +40,7 @@ _FEW = 30
 def print_scores(scores: Mapping[str, Any], title: str) -> None:
     """Print the scores of a model and of the baselines on the same rows, side by side."""
     numeric = "rmse" in scores["model"]
-    table = Table(title=title, title_justify="left")
+    table = Table(title=harmless(title), title_justify="left")
     table.add_column("")
     table.add_column("this model", justify="right")
     for name in ("linear", "constant"):

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from scipy.linalg import LinAlgWarning
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import KFold, cross_val_predict
@@ -58,10 +59,12 @@ class Baselines:
         ridge = Ridge()
         size = max(1.0, float(np.abs(y).max()))
         residuals = y - y.mean()
-        if len(y) > 1:
-            folds = KFold(min(_FOLDS, len(y)), shuffle=True, random_state=0)
-            residuals = y - cross_val_predict(ridge, x, y, cv=folds)
-        ridge.fit(x, y)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", LinAlgWarning)  # of columns that say nearly the same
+            if len(y) > 1:
+                folds = KFold(min(_FOLDS, len(y)), shuffle=True, random_state=0)
+                residuals = y - cross_val_predict(ridge, x, y, cv=folds)
+            ridge.fit(x, y)
         scales = [max(float(np.sqrt(np.mean(part**2))), _LEAST * size) for part in (y - y.mean(), residuals)]
         return cls([float(y.mean())], [ridge.coef_.tolist()], [float(ridge.intercept_)], scales)
 
