@@ -63,7 +63,7 @@ def test_a_command_that_is_given_wrongly_ends_with_2(
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     ended = run(capsys, *arguments)
     assert ended.code == 2
-    assert "Usage: yuragi" in ended.err
+    assert "Error" in ended.err
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -87,18 +90,45 @@ def test_from_standard_input_within_a_time(folder: Path) -> None:
     assert Path("m.yuragi").exists()
 
 
-# long enough to be interrupted on any machine
+# as the command line, but that it says when Ctrl-C has been taken over
+WRAPPED = """
+import sys, time
+from yuragi.cli import interrupt, main
+enter = interrupt.Interrupt.__enter__
+def entered(self):
+    enter(self)
+    print("ready", flush=True)
+    return self
+interrupt.Interrupt.__enter__ = entered
+"""
 ENDLESS = ("fit", "train.csv", "-t", "price", "-o", "m.yuragi", "--posterior", "anchored", "--epochs", "10000000")
 
 
+def interrupted(folder: Path, before: str, times: int) -> tuple[int, str, str]:
+    """Run the endless fit, press Ctrl-C so often, a second apart, and see how it ends."""
+    code = f"{WRAPPED}{before}main(sys.argv[1:])"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *ENDLESS],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    for _ in range(times):
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
 def test_ctrl_c_keeps_what_was_learnt(folder: Path) -> None:
-    process = started(folder, *ENDLESS)
-    time.sleep(12)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err.decode()
-    assert "Interrupted: the model is the best so far" in out.decode()
-    assert "wrote m.yuragi" in out.decode()
+    code, out, err = interrupted(folder, "", times=1)
+    assert code == 0, err
+    assert "Interrupted: the model is the best so far" in out
+    assert "wrote m.yuragi" in out
     model = load_table_model("m.yuragi")
     assert model.about["settings"]["stopped"] == "progress"
     assert model.predict(pd.read_csv("new.csv")).samples.isfinite().all()
@@ -106,15 +136,10 @@ def test_ctrl_c_keeps_what_was_learnt(folder: Path) -> None:
 
 def test_a_second_ctrl_c_aborts_and_leaves_no_file(folder: Path) -> None:
     before = sorted(path.name for path in folder.iterdir())
-    process = started(folder, *ENDLESS)
-    time.sleep(2)
-    for _ in range(200):
-        process.send_signal(signal.SIGINT)
-        time.sleep(0.02)
-        if process.poll() is not None:
-            break
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert "Aborted" in err.decode()
-    assert "Traceback" not in err.decode()
+    # a fit that does not look up
+    busy = "import yuragi.tables.fitting as f\nf.fit_tabular = lambda *_, **__: time.sleep(1000)\n"
+    code, _, err = interrupted(folder, busy, times=2)
+    assert code == 1
+    assert "Aborted" in err
+    assert "Traceback" not in err
     assert sorted(path.name for path in folder.iterdir()) == before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,12 +14,13 @@ from yuragi import files, tabular
 from yuragi.described import Described, FileError
 from yuragi.tables.baselines import Baselines
 from yuragi.tables.calendar import PARTS
+from yuragi.tables.cells import TRUTH
 from yuragi.tables.columns import LARGEST, Column
 from yuragi.tables.dates import EARLIEST, LATEST
 from yuragi.tables.encoder import TableEncoder
 from yuragi.tables.errors import TableError
 from yuragi.tables.model import TableModel
-from yuragi.tables.numerals import UNITS
+from yuragi.tables.numerals import UNITS, plain
 from yuragi.tables.schema import CLASSES, Schema
 from yuragi.tables.transformer import ONE_HOT
 
@@ -47,6 +49,7 @@ def load_table_model(path: str | os.PathLike[str], device: torch.device | str | 
         raise FileError(f"{path} holds a network without the table it was fitted on: load it with yuragi.load")
     table = extra.part("table")
     _check_network(path, contents)
+    _check_precision(path, contents.state)
     schema = _schema(table.part("schema"))
     encoder = _encoder(table.part("encoder"), schema)
     outputs, features = len(schema.classes), len(encoder.get_feature_names_out())
@@ -58,9 +61,22 @@ def load_table_model(path: str | os.PathLike[str], device: torch.device | str | 
 
 
 def _about(table: Described) -> dict[str, Any]:
-    table.part("about")  # a JSON object
-    about: dict[str, Any] = table.entry("about")
-    return about
+    about = table.part("about")
+    if "training_curve" in about:
+        curve = about.part("training_curve")
+        curve.numbers("loss")
+        for pair in curve.listed("validation"):
+            if not isinstance(pair, list) or len(pair) != 2 or not all(map(_is_finite, pair)):
+                raise curve.error("validation", pair, "no epoch and score")
+    if about.entry("scores") is not None:
+        scores = about.part("scores")
+        scores.whole("rows", 1, _MOST)
+        for part in [scores.part(name) for name in scores if name not in ("rows", "gain")]:
+            for name in part:
+                if part.entry(name) is not None:
+                    part.number(name)
+    found: dict[str, Any] = table.entry("about")
+    return found
 
 
 def _check_network(path: str | os.PathLike[str], contents: files.Contents) -> None:
@@ -77,6 +93,12 @@ def _check_network(path: str | os.PathLike[str], contents: files.Contents) -> No
             raise FileError(
                 f"{path} is no file that this yuragi can use: '{name}' holds values that are NaN or infinite"
             )
+
+
+def _check_precision(path: str | os.PathLike[str], state: Mapping[str, torch.Tensor]) -> None:
+    weights = [tensor for name, tensor in state.items() if name.startswith(("module.", "means."))]
+    if len({tensor.dtype for tensor in weights if tensor.is_floating_point()}) > 1:
+        raise FileError(f"{path} is no file that this yuragi can use: its weights are of several precisions")
 
 
 def _schema(described: Described) -> Schema:
@@ -123,6 +145,8 @@ def _check_column(described: Described) -> None:
         raise described.error("levels", {}, "not the levels of a column without numbers")
     for level in levels:
         levels.whole(level, 0, _MOST)
+        if kind == "boolean" and plain(level).lower() not in TRUTH:
+            raise levels.error(level, level, "neither yes nor no")
     notation = described.text("notation")
     if kind == "date":
         directives = _DIRECTIVES.findall(notation)
@@ -168,7 +192,10 @@ def _encoder(described: Described, schema: Schema) -> TableEncoder:
 
 def _check_encodings(learned: Described, columns: tuple[Column, ...]) -> None:
     sizes = [len(column.levels) + 2 for column in columns if column.kind == "category" and len(column.levels) > ONE_HOT]
-    for output in learned.listed("encodings"):
+    outputs = learned.listed("encodings")
+    if outputs and (not sizes or len(outputs) > CLASSES):
+        raise learned.error("encodings", outputs, "not those of its categories")
+    for output in outputs:
         if not isinstance(output, list) or [len(one) if isinstance(one, list) else -1 for one in output] != sizes:
             raise learned.error("encodings", output, "not one list for each category of many levels")
         if not all(_is_finite(value) for one in output for value in one):
