@@ -100,7 +100,12 @@ def test_folders_and_missing_files_are_the_errors_of_the_system(tmp_path: Path) 
     assert [one.name for one in tmp_path.iterdir()] == ["folder"]
 
 
-def rewritten(path: Path, change: Callable[[dict[str, Any]], None], monkeypatch: pytest.MonkeyPatch) -> None:
+def rewritten(
+    path: Path,
+    change: Callable[[dict[str, Any]], None],
+    monkeypatch: pytest.MonkeyPatch,
+    net: nn.Module | None = None,
+) -> None:
     """Save a file whose contents another version of the library could have written, checksum and all."""
     dumps = json.dumps
 
@@ -110,7 +115,7 @@ def rewritten(path: Path, change: Callable[[dict[str, Any]], None], monkeypatch:
 
     with monkeypatch.context() as patch:
         patch.setattr("yuragi.container.json.dumps", changed)
-        yu.save(made(), path)
+        yu.save(made() if net is None else yu.bayesianize(net, seed=0), path)
 
 
 def test_a_newer_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,6 +127,68 @@ def test_a_newer_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_posterior_of_a_later_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rewritten(tmp_path / "net", lambda c: c["settings"]["posterior"].update(kind="Horseshoe"), monkeypatch)
     with pytest.raises(FileError, match="net holds a Horseshoe, which this yuragi does not know: upgrade yuragi"):
+        yu.load(tmp_path / "net", mlp())
+
+
+# -- a file that claims what it does not hold
+
+
+def large() -> nn.Module:
+    return nn.Sequential(nn.Linear(30, 30), nn.Tanh(), nn.Linear(30, 1))
+
+
+CLAIMS: dict[str, Callable[[dict[str, Any]], None]] = {
+    "members": lambda c: c["settings"].update(members=900),
+    "more members than there are numbers": lambda c: c["settings"].update(members=10**9),
+    "a covariance": lambda c: c["settings"]["posterior"].update(kind="FullCovariance", arguments={}),
+    "a rank": lambda c: c["settings"]["posterior"].update(kind="LowRank", arguments={"rank": 900}),
+    "a rank beyond all": lambda c: c["settings"]["posterior"].update(kind="LowRank", arguments={"rank": 10**12}),
+    "outputs": lambda c: c["settings"]["likelihood"].update(arguments={"outputs": 10**12}),
+    "weights that are none": lambda c: c["settings"].update(weights=["7.weight"]),
+    "no weights": lambda c: c["settings"].update(weights=[]),
+    "another estimator": lambda c: c["settings"].update(estimator="guess"),
+    "no posterior": lambda c: c["settings"].pop("posterior"),
+    "a list of settings": lambda c: c.update(settings=[]),
+    "a version that is no number": lambda c: c.update(version="1"),
+    "an argument that there is not": lambda c: c["settings"]["posterior"].update(arguments={"width": 1}),
+    "a part in the place of a number": lambda c: c["settings"]["posterior"]["arguments"].update(
+        init_scale={"kind": "MeanField", "arguments": {}}
+    ),
+    "a tensor of text": lambda c: c["settings"]["prior"]["arguments"].update(
+        gain={"tensor": ["a"], "dtype": "torch.int64"}
+    ),
+    "a tensor of a type that there is not": lambda c: c["settings"]["prior"]["arguments"].update(
+        gain={"tensor": [1], "dtype": "nn"}
+    ),
+    "provenance that is no object": lambda c: c["settings"].update(provenance=[1]),
+    "int8 that is none": lambda c: c["settings"].update(int8={"0.weight": [["torch.float32"], [2**40]]}),
+}
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_a_claim_is_refused_before_memory_is_taken(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "net.yuragi"
+    rewritten(path, CLAIMS[name], monkeypatch, large())
+    made: list[int] = []
+    zeros = torch.Tensor.new_zeros
+
+    def counted(self: torch.Tensor, *sizes: Any, **options: Any) -> torch.Tensor:
+        found = zeros(self, *sizes, **options)
+        made.append(found.numel())
+        return found
+
+    monkeypatch.setattr(torch.Tensor, "new_zeros", counted)
+    with pytest.raises(FileError, match=r"net\.yuragi (is no file|holds)"):
+        yu.load(path, large())
+    assert max(made, default=0) < 10_000
+
+
+def test_json_that_is_too_deep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part: dict[str, Any] = {"kind": "MeanField", "arguments": {}}
+    for _ in range(150):
+        part = {"kind": "PerLayer", "arguments": {"layers": {"mapping": {}}, "default": part}}
+    rewritten(tmp_path / "net", lambda c: c["settings"].update(posterior=part), monkeypatch)
+    with pytest.raises(FileError, match="net "):
         yu.load(tmp_path / "net", mlp())
 
 

@@ -168,7 +168,7 @@ def _of_another_kind(path: str | os.PathLike[str]) -> FileError:
 
 
 def _digest_span(data: bytes) -> tuple[int, int] | None:
-    found = _DIGEST.search(data, 8, 8 + int.from_bytes(data[:8], "little"))
+    found = _DIGEST.search(data, 8, min(len(data), 8 + int.from_bytes(data[:8], "little")))
     return None if found is None else found.span(1)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import copy
 import functools
 import io
 import json
 import random
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -215,10 +217,8 @@ def run(words: list[str]) -> tuple[int, str]:
 
 
 @functools.cache
-def _temporary() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory()  # gone with the process
-
-
 def folder() -> Path:
-    """Where damaged files are put."""
-    return Path(_temporary().name)
+    """Where damaged files are put; gone with the process."""
+    made = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, made)
+    return made
