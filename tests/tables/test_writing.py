@@ -33,7 +33,11 @@ def test_a_table_is_read_as_it_was_written(suffix: str, tmp_path: Path) -> None:
 
 
 def test_a_text_table_passes_through_as_it_was_read() -> None:
-    text = "code,n,gaps,x,ok,day,big,空\n007,540,,0.5,True,2024/3/1,12345678901234567890,はい\n010,-3,7,1e-07,False,,1,いいえ\n"
+    text = (
+        "code,n,gaps,x,ok,day,big,空\n"
+        "007,540,,0.5,True,2024/3/1,12345678901234567890,はい\n"
+        "010,-3,7,1e-07,False,,1,いいえ\n"
+    )
     written = io.BytesIO()
     write_table(read_table(io.BytesIO(text.encode())), written)
     assert written.getvalue().decode() == text
