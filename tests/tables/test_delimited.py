@@ -112,7 +112,7 @@ def test_what_is_too_large() -> None:
     with pytest.raises(TableError, match=r"t.csv has 10,001 columns, at most 10,000 can be used: leave some out"):
         parsed(",".join("a" * 10_001) + "\n")
     with pytest.raises(
-        TableError, match="has 10,000,002 lines of 2 columns, at most 20,000,000 cells can be used: take a"
+        TableError, match="has 10,000,003 lines of 2 columns, at most 20,000,000 cells can be used: take a"
     ):
         parsed("a,b\n" + "\n" * 10_000_001)
     with pytest.raises(TableError, match="has a first line of more than 10,000,000 characters, which is no header"):

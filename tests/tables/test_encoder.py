@@ -138,7 +138,7 @@ def test_the_calendar_is_pandas_calendar() -> None:
     for number, name in enumerate(["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]):
         np.testing.assert_array_equal(got[name], days.dt.day_of_week == number)
     angle = np.arctan2(got["day of year, sin"], got["day of year, cos"]) % (2 * np.pi)
-    np.testing.assert_allclose(angle / (2 * np.pi) * 365.2425, days.dt.dayofyear - 1, atol=1e-6)
+    np.testing.assert_allclose(angle / (2 * np.pi) * 365.2425, days.dt.day_of_year - 1, atol=1e-6)
     hours = np.arctan2(got["time of day, sin"], got["time of day, cos"]) % (2 * np.pi) / (2 * np.pi) * 24
     np.testing.assert_allclose(hours, days.dt.hour + days.dt.minute / 60 + days.dt.second / 3600, atol=1e-6)
 
