@@ -21,7 +21,7 @@ import warnings
 from tests.fuzz.corpus import Sample
 from tests.fuzz.targets import TARGETS
 
-SECONDS_PER_FILE = 20
+SECONDS_PER_FILE = 60
 MEMORY = 2 << 30  # beyond what the process has when it starts
 
 

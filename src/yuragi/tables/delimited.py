@@ -18,7 +18,7 @@ from yuragi.tables.errors import TableError, shown
 COLUMNS = 10_000
 """The most columns of a table."""
 
-CELLS = 50_000_000
+CELLS = 20_000_000
 """The most cells of a table: rows times columns."""
 
 DELIMITERS = ("\t", ";", "|", ",")
@@ -139,15 +139,17 @@ def with_numbers(frame: pd.DataFrame) -> pd.DataFrame:
     """
     columns = [frame.iloc[:, place] for place in range(frame.shape[1])]
     written = [[numerals.plain(text) for text in pd.unique(column.dropna())] for column in columns]
-    votes = {numerals.decides(texts) for texts in written}
-    decimal = "," if "," in votes and "." not in votes else "."
-    made = [_numbers(column, numerals.notation(texts, decimal)) for column, texts in zip(columns, written, strict=True)]
+    found = [numerals.decimals(texts) for texts in written]
+    clear = {signs for signs, _ in found if len(signs) == 1}
+    default = "," if clear == {","} else "."
+    made = [
+        _numbers(column, signs if len(signs) == 1 else default) if signs and not unit else column
+        for column, (signs, unit) in zip(columns, found, strict=True)
+    ]
     return pd.concat(made, axis=1) if made else frame
 
 
-def _numbers(column: pd.Series[Any], notation: str | None) -> pd.Series[Any]:
-    if notation not in (".", ","):
-        return column
+def _numbers(column: pd.Series[Any], notation: str) -> pd.Series[Any]:
     codes, distinct = pd.factorize(column)
     texts = [numerals.plain(text) for text in distinct]
     gone = codes < 0

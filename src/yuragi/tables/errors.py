@@ -21,7 +21,7 @@ def shown(value: object, longest: int = 40) -> str:
         ("'a\\nb'", '1.5', "'xxxxxx…")
     """
     # a long text is cut before it is quoted: quoting a hundred megabytes would take as many again
-    text = repr(value[: longest + 1]) if isinstance(value, str) else repr(value)
+    text = repr(value[: longest + 1]) if isinstance(value, str) else str(value)
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 

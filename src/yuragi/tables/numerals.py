@@ -63,24 +63,32 @@ def notation(texts: Iterable[str], default: str = ".") -> str | None:
         >>> notation(["1.234", "0,5"]), notation(["1,234", "0.5"]), notation(["3%", "12.5%"]), notation(["7", "x"])
         (',', '.', '.%', None)
     """
+    signs, unit = decimals(texts)
+    if not signs:
+        return None
+    return (signs if len(signs) == 1 else default) + unit
+
+
+def decimals(texts: Iterable[str]) -> tuple[str, str]:
+    """The decimal signs with which all texts are numbers, and their unit: ".", ",", ".," where both will do, or "".
+
+    Example:
+        >>> decimals(["1.5", "2"]), decimals(["1,5 €"]), decimals(["1.234"]), decimals(["a"])
+        (('.', ''), (',', '€'), ('.,', ''), ('', ''))
+    """
     texts = list(texts)
     if not texts or any(len(text) > _LONGEST for text in texts):
-        return None
+        return "", ""
     unit = next((unit for unit in UNITS if texts[0].startswith(unit) or texts[0].endswith(unit)), "")
-    numbers = [_without(text, unit) for text in texts]
-    if None in numbers or any(_LEADING_ZERO.fullmatch(number) for number in numbers if number is not None):
-        return None
-    fits = {decimal: all(_NUMBER[decimal].fullmatch(number or "") for number in numbers) for decimal in _NUMBER}
-    if fits["."] and fits[","]:
-        return default + unit
-    return next((decimal + unit for decimal, all_fit in fits.items() if all_fit), None)
-
-
-def decides(texts: Iterable[str]) -> str | None:
-    """The decimal sign that a column's numbers leave no choice about, or None."""
-    texts = list(texts)
-    one, other = notation(texts, "."), notation(texts, ",")
-    return one[0] if one is not None and one == other else None
+    numbers = [_without(text, unit) for text in texts] if unit else texts
+    signs = "".join(
+        sign
+        for sign, pattern in _NUMBER.items()
+        if all(text is not None and pattern.fullmatch(text) for text in numbers)
+    )
+    if signs and any(_LEADING_ZERO.fullmatch(text) for text in numbers if text is not None):
+        return "", ""
+    return signs, unit if signs else ""
 
 
 def number(text: str, notation: str) -> float | None:
