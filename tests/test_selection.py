@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import yuragi as yu
 from yuragi import likelihoods, selection
+from yuragi.held_out import of_all_rows
 from yuragi.likelihoods import Poisson, StudentT
 from yuragi.posteriors import Anchored, MeanField
 from yuragi.priors import FanIn, Laplace
@@ -214,7 +215,7 @@ def test_weights_say_how_much_of_the_data_candidates_see() -> None:
         held = torch.randperm(100)[:20]
     trained = 1 - float(weight[held].sum() / weight.sum())
     assert trained != pytest.approx(0.8, abs=0.01)
-    expected = math.sqrt(1 + trained * (found.chosen.inflation**2 - 1))
+    expected = of_all_rows(found.chosen.inflation, trained)
     assert float(bnn.likelihood.inflation) == pytest.approx(expected)
 
 
@@ -455,8 +456,7 @@ def test_what_was_chosen_is_in_the_prediction_and_in_the_file(tmp_path: Path) ->
     loaded = yu.load(tmp_path / "net.yuragi", network())
     assert bnn.likelihood.inflation is not None
     assert loaded.likelihood.inflation is not None
-    # of a refit on five fours as many rows: what a fit gains on its own rows is inversely proportional to their number
-    expected = math.sqrt(1 + 0.8 * (found.chosen.inflation**2 - 1))
+    expected = of_all_rows(found.chosen.inflation, 0.8)  # of a refit on five fours as many rows
     assert float(loaded.likelihood.inflation) == float(bnn.likelihood.inflation) == pytest.approx(expected)
     for each in (bnn, loaded, yu.quantization.quantize(bnn)):
         p = yu.predict(each, HELD, samples=2, seed=4)

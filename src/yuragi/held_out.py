@@ -147,18 +147,19 @@ def _inflations(network: Bayesian, output: Tensor, held_out: HeldOut) -> Tensor:
             for part, distribution in zip(output, _distributions(network, output), strict=True)
         ]
         probability = torch.stack(rounds).unflatten(1, (candidates, each)).mean((0, 2)).cpu()  # [candidates, N, …]
-        distance = summed((probability - 0.5).square()) @ held_out.share / max(1, held_out.y[0].numel())
-        low, high = torch.where(distance > 1 / 12, middle, low), torch.where(distance > 1 / 12, high, middle)
+        narrow = summed((probability - 0.5).square()) @ held_out.share / max(1, held_out.y[0].numel()) > 1 / 12
+        low, high = torch.where(narrow, middle, low), torch.where(narrow, high, middle)
     return middle.exp()
 
 
 def of_all_rows(inflation: float, trained: float) -> float:
     """The inflation of a network that is trained on all rows, from that of one trained on the share `trained` of them.
 
-    What a fit gains on its own rows over others is inversely proportional to their number: with p parameters the squared
-    error on others is about 1 + 2p/N times that on its own. Akaike, "Statistical predictor identification", 1970.
+    f² − 1, what a fit gains on its own rows over others, falls as their number to the power of −2. For least squares it
+    would be −1 (Akaike, "Statistical predictor identification", 1970), but what a flexible network has yet to learn of a
+    function without noise falls faster; docs/quality.md has the measurements.
     """
-    return math.sqrt(1 + trained * (inflation**2 - 1))
+    return math.sqrt(1 + trained**2 * (inflation**2 - 1))
 
 
 def _log_prob(distribution: Distribution, y: Tensor) -> Tensor:
