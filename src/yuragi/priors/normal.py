@@ -33,6 +33,7 @@ class Normal(LocationScale):
     """
 
     per_member: tuple[str, ...] = ("scale",)
+    _flat: tuple[list[tuple[Tensor, int]], tuple[Tensor, Tensor, Tensor]] | None = None
 
     def __init__(self, mean: float = 0.0, scale: float | Tensor = 1.0, learn: bool = False) -> None:
         super().__init__(learn)
@@ -74,6 +75,20 @@ class Normal(LocationScale):
             return terms.sum(1) if counts is None else terms @ counts
         kl: Tensor = _NormalKL.apply(sigma, loc, scale, counts, *means)  # type: ignore[no-untyped-call]
         return kl
+
+    def flat(self, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean and precision 1/s² of every weight, each [1 or K, 1 or P], and Σ log s, [1 or K], for `like` [K, P].
+
+        They are kept from one step to the next, for as long as `loc` and `scale` stay the same.
+        """
+        current = [(tensor, tensor._version) for tensor in (self.loc, self.scale)]
+        if self._flat is None or any(
+            a is not b or m != n for (a, m), (b, n) in zip(self._flat[0], current, strict=True)
+        ):
+            loc, scale = self.along(self.loc, like), self.along(self.scale, like)
+            log_scales = scale.expand(-1, like.shape[1]).log().sum(1)
+            self._flat = current, (loc, scale.square().reciprocal(), log_scales)
+        return self._flat[1]
 
     def squared_distance(self, means: Sequence[Tensor], anchors: Sequence[Tensor]) -> Tensor:
         """Σ (w − a)² / (2 s²) over all weights, [K]: the regulariser of an anchored posterior.
