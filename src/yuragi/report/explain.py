@@ -1,0 +1,134 @@
+"""Why a row is uncertain: which of its values the model has rarely or never met in training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from yuragi.report.subject import Column, Flags, Floats, Integers, Schema, texts, values
+
+TAIL = 2
+"""Percent of the training values beyond which a number counts as in a sparse tail."""
+RARE = 0.01
+"""Share of the training rows below which a level counts as rare, and a missing value too."""
+
+Kind = Literal["above", "below", "high", "low", "unseen", "rare", "never missing", "missing"]
+OUTSIDE: frozenset[Kind] = frozenset({"above", "below", "unseen", "never missing"})
+"""What the model has never met, as against rarely."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A value that is far from the training data.
+
+    Attributes:
+        column: the column.
+        kind: how it is far: beyond the training range, in its highest or lowest 2 percent, a level never or rarely seen, or
+            missing where none or hardly any was.
+        value: the number or date (POSIX seconds), or the level; None where it is missing.
+        reference: the nearest value of the training table, or how many training rows have that level or are missing.
+        distance: by which reasons are ranked, in widths of the training range, or of that order.
+    """
+
+    column: Column
+    kind: Kind
+    value: float | str | None
+    reference: float
+    distance: float
+
+
+def reasons(schema: Schema, frame: pd.DataFrame, rows: Integers) -> list[list[Reason]]:
+    """For each of some rows, what in it is far from the training data, the farthest first; empty where nothing is."""
+    part = frame.iloc[rows]
+    found: list[list[Reason]] = [[] for _ in rows]
+    for column in schema.columns:
+        for position, reason in _of_column(column, part, schema.rows):
+            found[position].append(reason)
+    return [sorted(one, key=lambda reason: -reason.distance) for one in found]
+
+
+def outside(schema: Schema, frame: pd.DataFrame) -> Flags:
+    """Whether a row has a value that the model has never met: beyond the training range, or an unseen level; bool [N]."""
+    found = np.zeros(len(frame), dtype=bool)
+    for column in schema.columns:
+        if column.levels:
+            names = texts(frame, column)
+            missing = np.array([name is None for name in names], dtype=bool)
+            found |= ~missing & ~np.isin(names, np.array(list(column.levels), dtype=object))
+        elif column.quantiles:
+            numbers = values(frame, column)
+            missing = np.isnan(numbers)
+            found |= (numbers < column.quantiles[0]) | (numbers > column.quantiles[-1])
+        else:
+            continue
+        if not column.missing:
+            found |= missing
+    return found
+
+
+def _of_column(column: Column, frame: pd.DataFrame, trained: int) -> list[tuple[int, Reason]]:
+    if column.levels:
+        return [
+            (position, reason)
+            for position, name in enumerate(texts(frame, column))
+            if (reason := _level(column, name, trained)) is not None
+        ]
+    if column.quantiles:
+        numbers, quantiles = values(frame, column), np.array(column.quantiles)
+        return [
+            (position, reason)
+            for position, number in enumerate(numbers.tolist())
+            if (reason := _number(column, number, quantiles, trained)) is not None
+        ]
+    return []
+
+
+def _number(column: Column, value: float, quantiles: Floats, trained: int) -> Reason | None:
+    if np.isnan(value):
+        return _missing(column, trained)
+    low, high = float(quantiles[0]), float(quantiles[-1])
+    width = (high - low) or max(abs(high), 1.0)
+    if value > high:
+        return Reason(column, "above", value, high, 1 + (value - high) / width)
+    if value < low:
+        return Reason(column, "below", value, low, 1 + (low - value) / width)
+    # percentiles at or below the value, and at or above it: ties, as the many zeros of a count, are no tail
+    if np.searchsorted(quantiles, value, side="right") <= TAIL:
+        return Reason(column, "low", value, float(quantiles[TAIL]), _depth(value, quantiles))
+    if len(quantiles) - np.searchsorted(quantiles, value, side="left") <= TAIL:
+        return Reason(column, "high", value, float(quantiles[-1 - TAIL]), _depth(value, quantiles))
+    return None
+
+
+def _depth(value: float, quantiles: Floats) -> float:
+    # how far from the middle half of the training values, in [0, 1]: a long tail is farther than a short one
+    low, high = quantiles[len(quantiles) // 4], quantiles[-1 - len(quantiles) // 4]
+    return float(max(value - high, low - value, 0.0) / ((quantiles[-1] - quantiles[0]) or 1.0))
+
+
+def _level(column: Column, name: str | None, trained: int) -> Reason | None:
+    if name is None:
+        return _missing(column, trained)
+    count = column.levels.get(name, 0)
+    if not count:
+        return Reason(column, "unseen", name, 0, 1.5)
+    if count < RARE * trained:
+        return Reason(column, "rare", name, count, 1 - count / trained)
+    return None
+
+
+def _missing(column: Column, trained: int) -> Reason | None:
+    if not column.missing:
+        return Reason(column, "never missing", None, 0, 1.25)
+    if column.missing < RARE * trained:
+        return Reason(column, "missing", None, column.missing, 1 - column.missing / trained)
+    return None
+
+
+def most_uncertain(uncertainty: Floats, most: int) -> Integers:
+    """The rows of largest uncertainty, the largest first; of equal ones the earlier first."""
+    order: Integers = np.argsort(-uncertainty, kind="stable")[:most]
+    return order
