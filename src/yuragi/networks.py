@@ -130,9 +130,9 @@ class TabularNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map [B, D] to [B, outputs], or to [B, 2·outputs] where the network gives scales too."""
         standardised = self._standardised(x)
-        h = F.gelu(self.linear(standardised) + self.bins(self.encode(standardised)), approximate="tanh")
+        h = F.gelu(self.linear(standardised) + self.bins(self.encode(standardised)))
         for layer in self.hidden:
-            h = F.gelu(layer(h), approximate="tanh")
+            h = F.gelu(layer(h))
         mean: Tensor = self.mean(h)
         return mean if self.scale is None else torch.cat([mean, self.scale(h)], -1)
 
