@@ -29,7 +29,16 @@ _VERSION = 1
 _NO_DIGEST = b"0" * 64
 _DIGEST = re.compile(rb'\\"sha256\\": \\"([0-9a-f]{64})\\"')  # JSON within the header's JSON
 _KINDS: dict[str, tuple[type[nn.Module], ...]] = {
-    "prior": (priors.Normal, priors.FanIn, priors.Laplace, priors.ScaleMixture, priors.Pretrained, priors.PerLayer),
+    "prior": (
+        priors.Normal,
+        priors.FanIn,
+        priors.Laplace,
+        priors.ScaleMixture,
+        priors.Pretrained,
+        priors.PerLayer,
+        priors.PerWeight,
+        priors.Multivariate,
+    ),
     "posterior": (
         posteriors.MeanField,
         posteriors.Anchored,

@@ -12,7 +12,7 @@ from torch.distributions import Laplace as TorchLaplace
 from torch.distributions import Normal as TorchNormal
 
 import yuragi as yu
-from yuragi.priors import FanIn, Laplace, Normal, PerLayer, Pretrained, Prior, ScaleMixture
+from yuragi.priors import FanIn, Laplace, Multivariate, Normal, PerLayer, PerWeight, Pretrained, Prior, ScaleMixture
 from yuragi.priors.prior import LocationScale
 from yuragi.weights import select_weights
 
@@ -45,6 +45,9 @@ PRIORS: dict[str, tuple[Prior, Callable[[str, Tensor], Distribution]]] = {
             TorchLaplace(0.0, 0.5) if name.endswith("bias") else TorchNormal(0.0, 3.0 if name[0] == "1" else 0.9)
         ),
     ),
+    # before they have become anything else: tests/priors/test_becoming.py
+    "per weight": (PerWeight(), lambda name, w: TorchNormal(0.0, 1.0)),
+    "multivariate": (Multivariate(), lambda name, w: TorchNormal(0.0, 1.0)),
 }
 
 

@@ -17,7 +17,7 @@ from yuragi.posteriors.posterior import (
     positive_scale,
     standard_normal,
 )
-from yuragi.priors import Prior
+from yuragi.priors import Multivariate, Prior
 from yuragi.weights import Weight
 
 _MOST_WEIGHTS = 8192  # half a gigabyte a member with its gradient and Adam's two moments
@@ -89,6 +89,12 @@ class FullCovarianceDistribution(CorrelatedDistribution):
     def sigma(self) -> Tensor:
         """Marginal standard deviation of each weight, [K, P], the weights one after another."""
         return self.root.square().sum(2).sqrt()
+
+    def kl(self, prior: Prior, generator: torch.Generator | None = None) -> Tensor:
+        """KL(q‖p) of each member, [K], nats, summed over all weights; `generator` is for priors without a closed form."""
+        if isinstance(prior, Multivariate):
+            return prior.kl_from_correlated(self.means, self.root)
+        return super().kl(prior, generator)
 
     def total_correlation(self) -> Tensor:
         """KL(q‖Π q_i) of each member, [K], nats."""

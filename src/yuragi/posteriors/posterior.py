@@ -80,7 +80,7 @@ class CorrelatedDistribution(Distribution):
     """A distribution whose weights are correlated: each pass uses one draw of all of them.
 
     Its KL from a prior with independent weights is that of its marginals plus its total correlation,
-    KL(q‖p) = Σ KL(q_i‖p_i) + KL(q‖Π q_i), so that no prior needs to know of it.
+    KL(q‖p) = Σ KL(q_i‖p_i) + KL(q‖Π q_i), so that no such prior needs to know of it.
     """
 
     @property
@@ -99,6 +99,11 @@ class CorrelatedDistribution(Distribution):
 
     def kl(self, prior: Prior, generator: torch.Generator | None = None) -> Tensor:
         """KL(q‖p) of each member, [K], nats, summed over all weights; `generator` is for priors without a closed form."""
+        if not prior.independent:
+            raise TypeError(
+                f"the KL of these correlated weights from {prior!r}, under which they are correlated too, is not known: use "
+                "posteriors.FullCovariance or posteriors.MeanField"
+            )
         return prior.kl_from_normal(self.means, self.sigma, generator) + self.total_correlation()
 
 

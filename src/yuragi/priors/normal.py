@@ -32,7 +32,7 @@ class Normal(LocationScale):
         Normal(mean=0.0, scale=0.5)
     """
 
-    per_member = ("scale",)
+    per_member: tuple[str, ...] = ("scale",)
 
     def __init__(self, mean: float = 0.0, scale: float | Tensor = 1.0, learn: bool = False) -> None:
         super().__init__(learn)

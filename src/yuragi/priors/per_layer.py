@@ -36,6 +36,11 @@ class PerLayer(Prior):
         self.patterns = list(layers)
         self.parts = nn.ModuleList([*layers.values(), FanIn() if default is None else default])
 
+    @property
+    def independent(self) -> bool:
+        """Whether the weights are independent: they are unless a part correlates its own."""
+        return all(part.independent for part in self._parts)
+
     def setup(self, weights: Sequence[Weight], members: int) -> None:
         """Give each weight to the prior of its pattern."""
         self.groups = group_by_pattern(weights, self.patterns)

@@ -18,10 +18,15 @@ PSEUDO_COUNT = 1.0
 
 
 class Prior(nn.Module, ABC):
-    """p(w), independent over the weights; `setup` is called once by `bayesianize`."""
+    """p(w), which but for `Multivariate` is independent over the weights; `setup` is called once by `bayesianize`."""
 
     per_member: tuple[str, ...] = ()
     """Arguments that may be a tensor [K], which gives each member its own."""
+
+    @property
+    def independent(self) -> bool:
+        """Whether the weights are independent under the prior."""
+        return True
 
     @abstractmethod
     def setup(self, weights: Sequence[Weight], members: int) -> None:
@@ -104,6 +109,13 @@ def positive(name: str, value: float | Tensor) -> float | Tensor:
     if tensor.dim() > 1 or not bool((torch.isfinite(tensor) & (tensor > 0)).all()):
         raise ValueError(f"{name} must be positive and finite (a number, or a tensor [members]), got {value}")
     return value if isinstance(value, Tensor) and value.dim() == 1 else float(value)
+
+
+def positive_scales(name: str, values: Tensor) -> None:
+    """Refuse a tensor of scales, of any shape, that are not all positive and finite."""
+    wrong = ~(torch.isfinite(values) & (values > 0))
+    if bool(wrong.any()):
+        raise ValueError(f"{name} must be positive and finite, got {float(values[wrong][0]):g}")
 
 
 class LocationScale(Prior):

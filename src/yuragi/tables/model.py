@@ -26,6 +26,7 @@ from yuragi.metrics import interval_coverage, rmse
 from yuragi.posteriors import Anchored
 from yuragi.prediction import RegressionPrediction, predict
 from yuragi.priors import FanIn
+from yuragi.tables.errors import TableError
 from yuragi.training import Epoch, History, fit
 
 HIDDEN = (100, 100)
@@ -39,10 +40,6 @@ _NO_CSV = (
     zipfile.BadZipFile,
     lzma.LZMAError,
 )
-
-
-class TableError(ValueError):
-    """A table that cannot be used as it is: which column, why, and what to do."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,23 @@
+"""What goes wrong with a table: the error, the warning, and how they show a value."""
+
+from __future__ import annotations
+
+
+class TableError(ValueError):
+    """A table that cannot be used as it is: which file, row or column, why, and what to do."""
+
+
+class TableWarning(UserWarning):
+    """A table that was changed in order to use it: what was changed, and how to avoid it."""
+
+
+def shown(value: object, longest: int = 40) -> str:
+    r"""A value as messages quote it: on one line, and not longer than `longest` characters.
+
+    Example:
+        >>> shown("a\nb"), shown(1.5), shown("x" * 1000, longest=8)
+        ("'a\\nb'", '1.5', "'xxxxxx…")
+    """
+    # a long text is cut before it is quoted: quoting a hundred megabytes would take as many again
+    text = repr(value[: longest + 1]) if isinstance(value, str) else repr(value)
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
