@@ -1,73 +1,38 @@
-"""What the report needs of a fitted model of a table, and how it reads the columns of a table."""
+"""What the report needs of a fitted model of a table, and how it reads the columns of a table.
+
+Of `model.about` (JSON) the report reads these entries; each may be missing, and all others are shown as they are, by name:
+
+| entry | holds |
+|---|---|
+| `"training_curve"` | {"loss": one number a pass, "validation": [[pass, mean held-out log-likelihood in nats], …]} |
+| `"scores"` | on rows held out by the fit: {"rows": count, "model": {score: number}, <baseline>: {score: number}, …}; "gain" is passed over |
+| `"data"` | {"sha256": of the training table, …} |
+| `"versions"` | {package: version} |
+| `"seed"`, `"seconds"`, `"rows"`, `"settings"`, … | a number, a text, a list, or a mapping of such |
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
-from yuragi.bayesian import Bayesian
 from yuragi.predictions import ClassificationPrediction, NumericPrediction
-from yuragi.training import History
+from yuragi.tables import cells, columns, numerals
+from yuragi.tables.columns import Column
+from yuragi.tables.errors import TableError
+from yuragi.tables.schema import Schema
+from yuragi.tabular import TabularModel
 
 DRAWS = 100
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
-
-class Column(Protocol):
-    """A column of the training table: its kind, its percentiles or its levels with their counts."""
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def kind(self) -> str: ...  # noqa: D102
-    @property
-    def missing(self) -> int: ...  # noqa: D102
-    @property
-    def quantiles(self) -> tuple[float, ...]: ...  # noqa: D102
-    @property
-    def levels(self) -> Mapping[str, int]: ...  # noqa: D102
-
-
-class LeftOut(Protocol):
-    """A column that the model does not read, and why."""
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def reason(self) -> str: ...  # noqa: D102
-
-
-class Schema(Protocol):
-    """What the model file keeps of its training table."""
-
-    @property
-    def columns(self) -> Sequence[Column]: ...  # noqa: D102
-    @property
-    def left_out(self) -> Sequence[LeftOut]: ...  # noqa: D102
-    @property
-    def target(self) -> Column: ...  # noqa: D102
-    @property
-    def task(self) -> str: ...  # noqa: D102
-    @property
-    def classes(self) -> tuple[str, ...]: ...  # noqa: D102
-    @property
-    def rows(self) -> int: ...  # noqa: D102
-
-    def notes(self, frame: pd.DataFrame) -> list[str]: ...  # noqa: D102
-
-
-class Tabular(Protocol):
-    """The fitted network, and the history of its fit where this process made it."""
-
-    @property
-    def bnn(self) -> Bayesian: ...  # noqa: D102
-    @property
-    def history(self) -> History | None: ...  # noqa: D102
+UNKNOWN, UNSEEN = -1, -2
+"""In the place of a class: the table does not say, or it is none of the model's."""
 
 
 class Model(Protocol):
@@ -76,7 +41,7 @@ class Model(Protocol):
     @property
     def schema(self) -> Schema: ...  # noqa: D102
     @property
-    def tabular(self) -> Tabular: ...  # noqa: D102
+    def tabular(self) -> TabularModel: ...  # noqa: D102
     @property
     def about(self) -> Mapping[str, Any]: ...  # noqa: D102
 
@@ -85,25 +50,51 @@ class Model(Protocol):
     ) -> NumericPrediction | ClassificationPrediction: ...
 
 
-def values(frame: pd.DataFrame, column: Column) -> Floats:
-    """A number column, or a date column as POSIX seconds: float64 [N], NaN where there is no such value."""
-    if column.name not in frame.columns:
+def numbers(frame: pd.DataFrame, column: Column) -> Floats:
+    """A column of numbers, or of dates as POSIX seconds: float64 [N], NaN where there is no finite value.
+
+    Raises:
+        TableError: a value is of another kind than in the training table.
+    """
+    found = columns.read(column, frame[column.name])
+    return np.where(np.isfinite(found), found, np.nan)
+
+
+def levels(frame: pd.DataFrame, column: Column) -> list[str | None]:
+    """A column of categories or truth values as the names of its levels, None where the value is missing; N of them."""
+    written = cells.texts(frame[column.name])
+    if column.kind != "boolean":
+        return written
+    spelt = {float(cells.TRUTH[numerals.plain(level).lower()]): level for level in column.levels}
+    said = cells.truths(frame[column.name]).tolist()
+    return [text if text is None else spelt.get(truth, text) for text, truth in zip(written, said, strict=True)]
+
+
+def true_numbers(schema: Schema, frame: pd.DataFrame) -> Floats:
+    """The target of a regression, float64 [N]; NaN where the table does not say.
+
+    Raises:
+        TableError: a value is no number.
+    """
+    if schema.target.name not in frame.columns:
         return np.full(len(frame), np.nan)
-    raw = frame[column.name]
-    if column.kind == "date":
-        dates = pd.to_datetime(raw, errors="coerce", utc=True)
-        seconds = (dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
-        return seconds.to_numpy(dtype=np.float64)
-    return pd.to_numeric(raw, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    return numbers(frame, schema.target)
 
 
-def texts(frame: pd.DataFrame, column: Column) -> np.ndarray[Any, np.dtype[np.object_]]:
-    """A column of categories or booleans as the names of its levels: object [N], None where it is missing."""
-    found = np.full(len(frame), None, dtype=object)
-    if column.name in frame.columns:
-        raw = frame[column.name]
-        known = raw.notna().to_numpy()
-        found[known] = [str(value) for value in raw[known]]
+def true_classes(schema: Schema, frame: pd.DataFrame) -> Integers:
+    """The position in `schema.classes` of the target of each row, int64 [N]; `UNKNOWN` or `UNSEEN` where it has none."""
+    name = schema.target.name
+    found = np.full(len(frame), UNKNOWN)
+    if name not in frame.columns:
+        return found
+    known = ~cells.missing(frame[name])
+    if not known.any():
+        return found
+    try:
+        found[known] = schema.targets(frame[known])
+    except TableError:  # some are none of the model's classes: each by itself, then
+        place = {level: position for position, level in enumerate(schema.classes)}
+        found[known] = [place.get(text or "", UNSEEN) for text in cells.texts(frame[name][known])]
     return found
 
 
