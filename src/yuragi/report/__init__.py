@@ -16,9 +16,7 @@ from yuragi.report.words import Words
 __all__ = ["write"]
 
 
-def write(
-    model: Model, frame: pd.DataFrame, path: str | os.PathLike[str], *, lang: str = "en", seed: int = 0
-) -> None:
+def write(model: Model, frame: pd.DataFrame, path: str | os.PathLike[str], *, lang: str = "en", seed: int = 0) -> None:
     """Write one self-contained HTML file on the predictions of a model for a table; it loads nothing from a network.
 
     With the true values of the target in the table it says how good the predictions and their error bars are; without them

@@ -18,7 +18,9 @@ import torch
 
 from yuragi.predictions import ClassificationPrediction, NumericPrediction
 from yuragi.report.rows import array
-from yuragi.report.subject import DRAWS, Column, Floats, Model, Schema, sampled, texts, values
+from yuragi.report.subject import DRAWS, Floats, Model, levels, numbers, sampled
+from yuragi.tables.columns import Column
+from yuragi.tables.schema import Schema
 
 ROWS = 50
 """Rows that a partial dependence is the mean over, at most."""
@@ -75,11 +77,9 @@ def influences(model: Model, frame: pd.DataFrame, seed: int) -> list[Influence]:
     partner[order] = np.roll(order, 1)
     found = []
     for column in columns:
-        if column.name not in base.columns:
-            found.append(Influence(column, 0.0))
-            continue
-        shuffled = base.assign(**{column.name: base[column.name].to_numpy()[partner]})
-        change = _means(model, shuffled.astype({column.name: base[column.name].dtype}), seed) - usual
+        shuffled = base.copy()
+        shuffled[column.name] = base[column.name].iloc[partner].set_axis(base.index)
+        change = _means(model, shuffled, seed) - usual
         size = np.sqrt((change**2).mean()) if change.shape[1] == 1 else np.abs(change).sum(1).mean() / 2
         found.append(Influence(column, float(size)))
     return sorted(found, key=lambda one: -one.size)
@@ -93,8 +93,10 @@ def dependences(model: Model, frame: pd.DataFrame, columns: Sequence[Column], se
 
 def _dependence(model: Model, base: pd.DataFrame, column: Column, seed: int) -> Dependence:
     at = _grid(column)
-    blocks = [base.assign(**{column.name: _constant(base, column, value)}) for value in at]
-    prediction = model.predict(pd.concat(blocks, ignore_index=True), samples=DRAWS, seed=seed)
+    table = base.iloc[np.tile(np.arange(len(base)), len(at))].reset_index(drop=True)
+    cells = [pd.Timestamp(round(value), unit="s") for value in at] if column.kind == "date" else at
+    table[column.name] = pd.Series(cells).repeat(len(base)).set_axis(table.index)
+    prediction = model.predict(table, samples=DRAWS, seed=seed)
     grid = (len(at), len(base))
     left_out = max(0, len(column.levels) - len(at))
     if isinstance(prediction, ClassificationPrediction):
@@ -114,18 +116,6 @@ def _grid(column: Column) -> list[Any]:
     return np.unique([column.quantiles[percent] for percent in _AT]).tolist()
 
 
-def _constant(base: pd.DataFrame, column: Column, value: Any) -> Any:
-    """A value of the column as the table writes it."""
-    if column.kind == "date":
-        stamp = pd.Timestamp(value, unit="s")
-        raw = base[column.name] if column.name in base.columns else None
-        zone = getattr(raw.dtype, "tz", None) if raw is not None else None
-        return stamp if zone is None else stamp.tz_localize("UTC").tz_convert(zone)
-    if column.levels and column.name in base.columns:
-        return {str(one): one for one in base[column.name].dropna().unique()}.get(value, value)
-    return value
-
-
 def _means(model: Model, frame: pd.DataFrame, seed: int) -> Floats:
     prediction = model.predict(frame, samples=DRAWS, seed=seed)
     if isinstance(prediction, ClassificationPrediction):
@@ -135,7 +125,7 @@ def _means(model: Model, frame: pd.DataFrame, seed: int) -> Floats:
 
 def _screened(schema: Schema, frame: pd.DataFrame, predicted: Floats) -> list[Column]:
     """The columns that the predictions of some rows vary with most, by the correlation ratio of the first output."""
-    columns = [column for column in schema.columns if column.levels or column.quantiles]
+    columns = list(schema.columns)
     if len(columns) <= SCREENED:
         return columns
     ratio = {column.name: _correlation_ratio(_groups(frame, column), predicted[:, 0]) for column in columns}
@@ -144,11 +134,11 @@ def _screened(schema: Schema, frame: pd.DataFrame, predicted: Floats) -> list[Co
 
 def _groups(frame: pd.DataFrame, column: Column) -> np.ndarray[Any, Any]:
     if column.levels:
-        groups: np.ndarray[Any, Any] = pd.factorize(pd.Series(texts(frame, column)))[0]
+        groups: np.ndarray[Any, Any] = pd.factorize(pd.Series(levels(frame, column), dtype=object))[0]
         return groups
-    numbers = values(frame, column)
+    values = numbers(frame, column)
     edges = np.unique(np.array(column.quantiles)[:: 100 // _BINS])
-    return np.where(np.isnan(numbers), -1, np.searchsorted(edges, numbers))
+    return np.where(np.isnan(values), -1, np.searchsorted(edges, values))
 
 
 def _correlation_ratio(group: np.ndarray[Any, Any], value: Floats) -> float:

@@ -13,8 +13,9 @@ import pandas as pd
 import yuragi
 from yuragi.report.figures.columns import written
 from yuragi.report.figures.parts import Table
-from yuragi.report.subject import DRAWS, Column, Model
+from yuragi.report.subject import DRAWS, Model
 from yuragi.report.words import Words
+from yuragi.tables.columns import Column
 
 _COLUMNS = 200
 _LEVELS = 5
@@ -73,9 +74,7 @@ def left_out(words: Words, model: Model) -> Table | None:
     found = model.schema.left_out
     if not found:
         return None
-    return Table(
-        (words("done.column"), words("done.reason")), [(one.name, one.reason) for one in found[:_COLUMNS]]
-    )
+    return Table((words("done.column"), words("done.reason")), [(one.name, one.reason) for one in found[:_COLUMNS]])
 
 
 def about_report(words: Words, frame: pd.DataFrame, scored: int, seed: int, plotly: str) -> Table:

@@ -8,7 +8,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from yuragi.report.subject import Column, Flags, Floats, Integers, Schema, texts, values
+from yuragi.report.subject import Flags, Floats, Integers, levels, numbers
+from yuragi.tables.columns import Column
+from yuragi.tables.schema import Schema
 
 TAIL = 2
 """Percent of the training values beyond which a number counts as in a sparse tail."""
@@ -16,8 +18,6 @@ RARE = 0.01
 """Share of the training rows below which a level counts as rare, and a missing value too."""
 
 Kind = Literal["above", "below", "high", "low", "unseen", "rare", "never missing", "missing"]
-OUTSIDE: frozenset[Kind] = frozenset({"above", "below", "unseen", "never missing"})
-"""What the model has never met, as against rarely."""
 
 
 @dataclass(frozen=True)
@@ -50,40 +50,42 @@ def reasons(schema: Schema, frame: pd.DataFrame, rows: Integers) -> list[list[Re
     return [sorted(one, key=lambda reason: -reason.distance) for one in found]
 
 
-def outside(schema: Schema, frame: pd.DataFrame) -> Flags:
-    """Whether a row has a value that the model has never met: beyond the training range, or an unseen level; bool [N]."""
-    found = np.zeros(len(frame), dtype=bool)
-    for column in schema.columns:
-        if column.levels:
-            names = texts(frame, column)
-            missing = np.array([name is None for name in names], dtype=bool)
-            found |= ~missing & ~np.isin(names, np.array(list(column.levels), dtype=object))
-        elif column.quantiles:
-            numbers = values(frame, column)
-            missing = np.isnan(numbers)
-            found |= (numbers < column.quantiles[0]) | (numbers > column.quantiles[-1])
-        else:
-            continue
-        if not column.missing:
-            found |= missing
-    return found
+@dataclass(frozen=True, eq=False)
+class NeverMet:
+    """Which rows have a value in a column that the model has never met, bool [N]; `kind` and `reference` as of a `Reason`."""
+
+    column: Column
+    kind: Kind
+    reference: float
+    rows: Flags
+
+
+def never_met(schema: Schema, frame: pd.DataFrame) -> list[NeverMet]:
+    """The columns in which some rows are beyond the training range, of an unseen level, or missing where none was."""
+    found = [one for column in schema.columns for one in _never_met(column, frame)]
+    return [one for one in found if one.rows.any()]
+
+
+def _never_met(column: Column, frame: pd.DataFrame) -> list[NeverMet]:
+    if column.levels:
+        names = levels(frame, column)
+        missing = np.array([name is None for name in names], dtype=bool)
+        unseen = np.array([name is not None and name not in column.levels for name in names], dtype=bool)
+        found = [NeverMet(column, "unseen", 0, unseen)]
+    else:
+        values, (low, high) = numbers(frame, column), (column.quantiles[0], column.quantiles[-1])
+        missing = np.isnan(values)
+        found = [NeverMet(column, "above", high, values > high), NeverMet(column, "below", low, values < low)]
+    return found if column.missing else [*found, NeverMet(column, "never missing", 0, missing)]
 
 
 def _of_column(column: Column, frame: pd.DataFrame, trained: int) -> list[tuple[int, Reason]]:
     if column.levels:
-        return [
-            (position, reason)
-            for position, name in enumerate(texts(frame, column))
-            if (reason := _level(column, name, trained)) is not None
-        ]
-    if column.quantiles:
-        numbers, quantiles = values(frame, column), np.array(column.quantiles)
-        return [
-            (position, reason)
-            for position, number in enumerate(numbers.tolist())
-            if (reason := _number(column, number, quantiles, trained)) is not None
-        ]
-    return []
+        found = [_level(column, name, trained) for name in levels(frame, column)]
+    else:
+        quantiles = np.array(column.quantiles)
+        found = [_number(column, value, quantiles, trained) for value in numbers(frame, column).tolist()]
+    return [(position, reason) for position, reason in enumerate(found) if reason is not None]
 
 
 def _number(column: Column, value: float, quantiles: Floats, trained: int) -> Reason | None:

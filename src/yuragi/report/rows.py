@@ -12,8 +12,12 @@ from torch import Tensor
 
 from yuragi import metrics
 from yuragi.predictions import ClassificationPrediction, CountPrediction, NumericPrediction
-from yuragi.report.subject import DRAWS, Flags, Floats, Integers, Model, texts, values
+from yuragi.report.subject import DRAWS, Flags, Floats, Integers, Model, true_classes, true_numbers
 
+LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)
+"""Levels of the intervals whose coverage is shown."""
+LEVEL = 0.9
+"""Level of the error bars."""
 _NUMBERS = 2_000_000  # of draws held at once: rows × draws × classes
 
 
@@ -59,7 +63,7 @@ class ClassRows:
     Attributes:
         probs: class probabilities, float64 [N, C].
         entropy, mutual_information: nats, [N].
-        y: index of the true class, int64 [N]: −1 where it is not known, −2 where the model has never seen it.
+        y: index of the true class, int64 [N]: `UNKNOWN`, or `UNSEEN` where the model has never met it.
         log_prob: log probability of the true class, nats, [N], NaN where it is none of the model's.
     """
 
@@ -98,8 +102,7 @@ class ClassRows:
 
 def predicted_numbers(model: Model, frame: pd.DataFrame, seed: int) -> NumericRows:
     """Predict every row of a table whose target is a number."""
-    target = values(frame, model.schema.target)
-    target[~np.isfinite(target)] = np.nan
+    target = true_numbers(model.schema, frame)
     parts: list[list[Floats]] = []
     for part in _parts(len(frame), DRAWS):
         y = target[part]
@@ -118,11 +121,9 @@ def predicted_numbers(model: Model, frame: pd.DataFrame, seed: int) -> NumericRo
 
 def predicted_classes(model: Model, frame: pd.DataFrame, seed: int) -> ClassRows:
     """Predict every row of a table whose target is a class."""
-    index = {name: position for position, name in enumerate(model.schema.classes)}
-    names = texts(frame, model.schema.target)
-    y = np.array([-1 if name is None else index.get(name, -2) for name in names], dtype=np.int64)
+    y = true_classes(model.schema, frame)
     parts: list[list[Floats]] = []
-    for part in _parts(len(frame), DRAWS * len(index)):
+    for part in _parts(len(frame), DRAWS * len(model.schema.classes)):
         prediction = model.predict(frame.iloc[part], samples=DRAWS, seed=seed)
         assert isinstance(prediction, ClassificationPrediction)
         log_prob = array(prediction.log_prob(torch.as_tensor(np.maximum(y[part], 0))))
@@ -130,6 +131,13 @@ def predicted_classes(model: Model, frame: pd.DataFrame, seed: int) -> ClassRows
         parts.append([*summaries, np.where(y[part] >= 0, log_prob, np.nan)])
     probs, entropy, information, scores = (np.concatenate(one) for one in zip(*parts, strict=True))
     return ClassRows(probs, entropy, information, y, scores)
+
+
+def coverage(pit: Floats, level: float) -> float:
+    """Share of true values inside the central interval of a level: where their distribution function is within its ends."""
+    values = torch.as_tensor(pit)
+    lower, upper = (torch.full_like(values, end) for end in ((1 - level) / 2, (1 + level) / 2))
+    return metrics.interval_coverage(lower, upper, values)
 
 
 def intervals(model: Model, frame: pd.DataFrame, rows: Integers, level: float, seed: int) -> tuple[Floats, Floats]:

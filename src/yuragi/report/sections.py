@@ -11,7 +11,7 @@ import pandas as pd
 from yuragi.report import done, uncertain, verdict
 from yuragi.report.dependence import FEATURES, dependences, influences
 from yuragi.report.explain import outside
-from yuragi.report.figures import classes, columns, numbers, training
+from yuragi.report.figures import classes, columns, confidence, errors, predictions, training
 from yuragi.report.figures.parts import Figure, Table
 from yuragi.report.rows import ClassRows, NumericRows, predicted_classes, predicted_numbers
 from yuragi.report.subject import Model
@@ -81,17 +81,17 @@ def contents(words: Words, model: Model, frame: pd.DataFrame, seed: int, plotly:
 def _of_numbers(words: Words, model: Model, frame: pd.DataFrame, rows: NumericRows, seed: int) -> list[Section]:
     if not rows.known.any():
         figures = [
-            numbers.sorted_predictions(words, model, frame, rows, seed),
-            numbers.standard_deviations(words, rows),
+            predictions.sorted_predictions(words, model, frame, rows, seed),
+            predictions.standard_deviations(words, rows),
         ]
         return [Section("quality", words("section.predictions"), figures=figures)]
     figures = [
-        numbers.predicted_and_true(words, model, frame, rows, seed),
-        numbers.interval_coverage(words, rows),
-        numbers.calibration(words, rows),
-        numbers.spread_and_error(words, rows, seed),
-        numbers.residuals(words, rows, seed),
-        numbers.standard_deviations(words, rows),
+        predictions.predicted_and_true(words, model, frame, rows, seed),
+        errors.interval_coverage(words, rows),
+        errors.calibration(words, rows),
+        errors.spread_and_error(words, rows, seed),
+        errors.residuals(words, rows, seed),
+        predictions.standard_deviations(words, rows),
     ]
     scores = TitledTable(words("scores.title"), verdict.scores_of_numbers(words, rows), _scored(words, rows))
     return [Section("quality", words("section.quality"), figures=figures, tables=[scores])]
@@ -101,18 +101,18 @@ def _of_classes(words: Words, model: Model, rows: ClassRows, seed: int) -> list[
     names = model.schema.classes
     if not rows.known.any():
         figures = [
-            classes.confidences(words, rows),
+            confidence.confidences(words, rows),
             classes.predicted_counts(words, rows, names),
-            classes.two_kinds_of_doubt(words, rows, seed),
+            confidence.two_kinds_of_doubt(words, rows, seed),
         ]
         return [Section("quality", words("section.predictions"), figures=figures)]
     figures = [
-        classes.reliability(words, rows),
-        classes.confidence_and_accuracy(words, rows),
+        confidence.reliability(words, rows),
+        confidence.confidence_and_accuracy(words, rows),
         classes.confusion(words, rows, names),
-        classes.probability_of_truth(words, rows),
-        classes.risk_and_coverage(words, rows),
-        classes.two_kinds_of_doubt(words, rows, seed),
+        confidence.probability_of_truth(words, rows),
+        confidence.risk_and_coverage(words, rows),
+        confidence.two_kinds_of_doubt(words, rows, seed),
     ]
     scores = TitledTable(words("scores.title"), verdict.scores_of_classes(words, rows), _scored(words, rows))
     return [Section("quality", words("section.quality"), figures=figures, tables=[scores])]

@@ -10,8 +10,7 @@ import pandas as pd
 
 from yuragi.report.explain import Reason, most_uncertain, reasons
 from yuragi.report.figures.columns import written
-from yuragi.report.figures.numbers import LEVEL
-from yuragi.report.rows import ClassRows, NumericRows, intervals
+from yuragi.report.rows import LEVEL, ClassRows, NumericRows, intervals
 from yuragi.report.subject import Model
 from yuragi.report.words import Words
 

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 
 from yuragi import metrics
-from yuragi.report.figures.numbers import LEVEL, LEVELS, coverage
 from yuragi.report.figures.parts import Table
-from yuragi.report.rows import ClassRows, NumericRows
+from yuragi.report.rows import LEVEL, LEVELS, ClassRows, NumericRows, coverage
 from yuragi.report.subject import Flags, Floats
 from yuragi.report.words import Words
 

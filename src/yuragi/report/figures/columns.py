@@ -26,8 +26,10 @@ from yuragi.report.figures.parts import (
     plain,
     rounded,
 )
-from yuragi.report.subject import Column, Floats, Schema
+from yuragi.report.subject import Floats
 from yuragi.report.words import Words
+from yuragi.tables.columns import Column
+from yuragi.tables.schema import Schema
 
 WIDTH = 1.645
 """Standard deviations from the middle to the ends of a 90 % band."""
@@ -40,9 +42,7 @@ def influence(words: Words, schema: Schema, found: Sequence[Influence], drawn: i
     top = found[:_BARS]
     at = list(range(len(top)))
     shares = bool(schema.classes)
-    pairs = [
-        (one.column.name, words.percent(one.size, 1) if shares else words.number(one.size, 3)) for one in top
-    ]
+    pairs = [(one.column.name, words.percent(one.size, 1) if shares else words.number(one.size, 3)) for one in top]
     notes = []
     measured = {one.column.name for one in found}
     left = [one.column.name for one in found[drawn:]]
