@@ -7,11 +7,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from yuragi import files
-from yuragi.report import page
-from yuragi.report.sections import contents
-from yuragi.report.subject import Model
-from yuragi.report.words import Words
+try:
+    from yuragi.files import write_atomically
+    from yuragi.report.page import plotly_script, render
+    from yuragi.report.sections import contents
+    from yuragi.report.subject import Model
+    from yuragi.report.words import Words
+    from yuragi.tables.errors import TableError
+    from yuragi.tables.schema import as_frame
+except ModuleNotFoundError as error:
+    if error.name not in ("jinja2", "plotly"):
+        raise
+    raise ModuleNotFoundError(f'a report needs {error.name}: pip install "yuragi[report]"', name=error.name) from error
 
 __all__ = ["write"]
 
@@ -30,14 +37,16 @@ def write(model: Model, frame: pd.DataFrame, path: str | os.PathLike[str], *, la
         seed: of the draws, and of which rows are shown where all would be too many.
 
     Raises:
-        ValueError: there is no such language, or the table has no rows.
-        TableError: the model cannot read the table.
-        ImportError: plotly or jinja2 is missing: `pip install "yuragi[report]"`.
+        ValueError: there is no such language.
+        TableError: the table has no rows, or the model cannot read it.
         OSError: the file cannot be written there.
     """
     words = Words(lang)
+    frame = as_frame(frame)
     if not len(frame):
-        raise ValueError("the table has no rows: there is nothing to report")
-    script = page.plotly_script()
-    shown = contents(words, model, frame, seed, script.version)
-    files.write_atomically(Path(path), page.render(words, model, len(frame), shown, script).encode())
+        raise TableError("the table has no rows: there is nothing to report")
+    schema, plotly = model.schema, plotly_script()
+    shown = contents(words, model, frame, seed, plotly.version)
+    page = render(words, schema.target.name, len(frame), schema.rows, shown, plotly)
+    # text from a table may hold halves of characters, which are no UTF-8
+    write_atomically(Path(path), page.encode(errors="xmlcharrefreplace"))

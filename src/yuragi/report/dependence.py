@@ -48,7 +48,7 @@ class Dependence:
     """
 
     column: Column
-    at: list[float] | list[str]
+    at: Sequence[float | str]
     mean: Floats
     epistemic: Floats
     total: Floats | None
@@ -113,7 +113,8 @@ def _dependence(model: Model, base: pd.DataFrame, column: Column, seed: int) -> 
 def _grid(column: Column) -> list[Any]:
     if column.levels:
         return list(column.levels)[:LEVELS]
-    return np.unique([column.quantiles[percent] for percent in _AT]).tolist()
+    numbers: list[Any] = np.unique([column.quantiles[percent] for percent in _AT]).tolist()
+    return numbers
 
 
 def _means(model: Model, frame: pd.DataFrame, seed: int) -> Floats:

@@ -81,7 +81,8 @@ class ClassRows:
     @property
     def label(self) -> Integers:
         """The most probable class, [N]."""
-        return self.probs.argmax(1)
+        label: Integers = self.probs.argmax(1)
+        return label
 
     @property
     def confidence(self) -> Floats:
@@ -92,7 +93,8 @@ class ClassRows:
     @property
     def right(self) -> Flags:
         """Whether the most probable class is the true one, [N]."""
-        return self.label == self.y
+        right: Flags = self.label == self.y
+        return right
 
     @property
     def uncertainty(self) -> Floats:

@@ -10,16 +10,17 @@ import pandas as pd
 
 from yuragi.report import done, uncertain, verdict
 from yuragi.report.dependence import FEATURES, dependences, influences
-from yuragi.report.explain import outside
+from yuragi.report.explain import NeverMet, never_met
 from yuragi.report.figures import classes, columns, confidence, errors, predictions, training
 from yuragi.report.figures.parts import Figure, Table
 from yuragi.report.rows import ClassRows, NumericRows, predicted_classes, predicted_numbers
-from yuragi.report.subject import Model
+from yuragi.report.subject import UNSEEN, Model
 from yuragi.report.uncertain import UncertainRows
 from yuragi.report.verdict import Verdict
 from yuragi.report.words import Words
 
 _NOTES = 50
+_NOTE = {"above": "notes.above", "below": "notes.below", "unseen": "notes.level", "never missing": "notes.gone"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,10 @@ class Contents:
 def contents(words: Words, model: Model, frame: pd.DataFrame, seed: int, plotly: str) -> Contents:
     """Predict every row of a table and gather what the report says of it."""
     schema = model.schema
-    far = outside(schema, frame)
+    strange = never_met(schema, frame)
+    far = np.zeros(len(frame), dtype=bool)
+    for one in strange:
+        far |= one.rows
     target = schema.target.name
     rows: NumericRows | ClassRows
     if schema.task == "regression":
@@ -75,7 +79,7 @@ def contents(words: Words, model: Model, frame: pd.DataFrame, seed: int, plotly:
         _training(words, model),
         _done(words, model, frame, int(rows.known.sum()), seed, plotly),
     ]
-    return Contents(verdicts, _notes(words, model, frame, rows), sections)
+    return Contents(verdicts, _notes(words, model, frame, rows, strange), sections)
 
 
 def _of_numbers(words: Words, model: Model, frame: pd.DataFrame, rows: NumericRows, seed: int) -> list[Section]:
@@ -166,13 +170,25 @@ def _done(words: Words, model: Model, frame: pd.DataFrame, scored: int, seed: in
     return Section("done", words("section.done"), tables=tables)
 
 
-def _notes(words: Words, model: Model, frame: pd.DataFrame, rows: NumericRows | ClassRows) -> list[str]:
-    notes = []
-    target = model.schema.target.name
-    unseen = int((rows.y == -2).sum()) if isinstance(rows, ClassRows) else 0
+def _notes(
+    words: Words, model: Model, frame: pd.DataFrame, rows: NumericRows | ClassRows, strange: Sequence[NeverMet]
+) -> list[str]:
+    schema, notes = model.schema, []
+    target = schema.target.name
+    unseen = int((rows.y == UNSEEN).sum()) if isinstance(rows, ClassRows) else 0
     missing = int((~rows.known).sum()) - unseen
     if missing and rows.known.any():
         notes.append(words("notes.missing", rows=words.rows(missing), target=target))
     if unseen:
         notes.append(words("notes.unseen", rows=words.rows(unseen), target=target))
-    return [*notes, *model.schema.notes(frame)[:_NOTES]]
+    for one in strange:
+        reference = columns.written(words, one.column, one.reference)
+        count = words.rows(int(one.rows.sum()))
+        notes.append(words(_NOTE[one.kind], column=one.column.name, rows=count, reference=reference))
+    used = {target, *(column.name for column in schema.columns), *(column.name for column in schema.left_out)}
+    extra = [name for name in frame.columns if name not in used]
+    if extra:
+        notes.append(words("notes.extra", names=columns.listed(words, extra)))
+    if len(notes) > _NOTES:
+        return [*notes[:_NOTES], words("notes.more", count=words.count(len(notes) - _NOTES))]
+    return notes

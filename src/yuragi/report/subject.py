@@ -5,7 +5,7 @@ Of `model.about` (JSON) the report reads these entries; each may be missing, and
 | entry | holds |
 |---|---|
 | `"training_curve"` | {"loss": one number a pass, "validation": [[pass, mean held-out log-likelihood in nats], …]} |
-| `"scores"` | on rows held out by the fit: {"rows": count, "model": {score: number}, <baseline>: {score: number}, …}; "gain" is passed over |
+| `"scores"` | of rows held out by the fit: {"rows": count, "model": {score: number}, a baseline: {score: number}, …} |
 | `"data"` | {"sha256": of the training table, …} |
 | `"versions"` | {package: version} |
 | `"seed"`, `"seconds"`, `"rows"`, `"settings"`, … | a number, a text, a list, or a mapping of such |

@@ -31,7 +31,7 @@ class Words:
 
     lang: str
 
-    def __post_init__(self) -> None:
+    def __post_init__(self) -> None:  # noqa: D105
         if self.lang not in LANGUAGES:
             raise ValueError(f"lang must be one of {', '.join(map(repr, LANGUAGES))}, got {self.lang!r}")
 

@@ -149,7 +149,7 @@ def dependence_of_classes(
     for place, one in enumerate(drawn):
         mean, spread = found.mean[:, one], WIDTH * found.epistemic[:, one]
         name, colour = label(classes[one]), SERIES[place]
-        values = f"{name}: %{{y:.1%}} ± %{{customdata:.1%}}<extra></extra>"
+        values = "%{fullData.name}: %{y:.1%} ± %{customdata:.1%}<extra></extra>"  # a name may look like a placeholder
         middle = line(x, rounded(mean), "", colour, DASHES[place]) | {"name": name}
         middle |= {"customdata": rounded(spread, 3), "hovertemplate": "%{x}<br>" + values}
         marker = {"size": 6, "color": colour, "symbol": SYMBOLS[place]}

@@ -26,7 +26,7 @@ from yuragi.report.figures.parts import (
     shown_note,
 )
 from yuragi.report.rows import ClassRows
-from yuragi.report.subject import Flags, sampled
+from yuragi.report.subject import Flags, Floats, sampled
 from yuragi.report.words import Words
 
 BINS = 10
@@ -283,5 +283,5 @@ def _histogram_bars(
     return trace
 
 
-def _mean(values: np.ndarray[object, np.dtype[np.float64]], chosen: Flags) -> float:
+def _mean(values: Floats, chosen: Flags) -> float:
     return float(values[chosen].mean()) if chosen.any() else float("nan")

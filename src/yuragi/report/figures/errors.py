@@ -192,7 +192,7 @@ def residuals(words: Words, rows: NumericRows, seed: int) -> Figure:
     bias = float(error.mean())
     low, high = np.percentile(error, [25, 75]).tolist()
     largest = float(error[np.abs(error).argmax()])
-    centres, edges, counts = histogram(error, float(error.min()), float(error.max()), _BINS)
+    centres, _, counts = histogram(error, float(error.min()), float(error.max()), _BINS)
     points = markers(rounded(rows.mean[shown]), rounded(rows.error[shown]), words("legend.residual"), FIRST)
     points["customdata"] = row_numbers(shown)
     points["hovertemplate"] = hover(

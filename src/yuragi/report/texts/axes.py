@@ -22,7 +22,7 @@ TEXTS: dict[str, Text] = {
     "axis.confidence": Text("how sure the model is", "確信度"),
     "axis.accuracy": Text("share that is right", "正解率"),
     "axis.probability": Text("probability", "確率"),
-    "axis.true_class": Text("true class", "正解のクラス"),
+    "axis.true_class": Text("true class", "実際のクラス"),
     "axis.predicted_class": Text("predicted class", "予測したクラス"),
     "axis.used": Text("share of rows answered, the surest first", "答えた行の割合（確信度の高い順）"),
     "axis.risk": Text("share of them that is wrong", "そのうち誤りの割合"),

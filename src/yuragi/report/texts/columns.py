@@ -8,13 +8,13 @@ TEXTS: dict[str, Text] = {
     "section.columns": Text("What the predictions depend on", "予測は何で決まるか"),
     "influence.title": Text("Which columns matter", "影響の大きい列"),
     "influence.numbers.says": Text(
-        "How much the prediction typically changes when the values of one column are dealt out anew among rows: “{first}” "
-        "matters most.",
+        "How much the prediction typically changes when the values of one column are dealt out anew among rows: "
+        "“{first}” matters most.",
         "ある列の値を行の間で入れ替えたとき、予測が典型的にどれだけ変わるかです。最も影響が大きいのは「{first}」です。",
     ),
     "influence.classes.says": Text(
-        "How much probability moves between classes when the values of one column are dealt out anew among rows: “{first}” "
-        "matters most.",
+        "How much probability moves between classes when the values of one column are dealt out anew among rows: "
+        "“{first}” matters most.",
         "ある列の値を行の間で入れ替えたとき、クラス間で動く確率の大きさです。最も影響が大きいのは「{first}」です。",
     ),
     "influence.alt": Text("Bar chart of the influence of columns: {pairs}.", "列の影響の棒グラフ：{pairs}。"),
@@ -30,21 +30,25 @@ TEXTS: dict[str, Text] = {
     ),
     "dependence.title": Text("“{column}”", "「{column}」"),
     "dependence.numbers.says": Text(
-        "The mean prediction when only “{column}” changes; the dark band is what the model does not know of it, the light one "
-        "is where a new value would fall.",
-        "「{column}」だけを変えたときの平均的な予測です。濃い帯はモデルの知識不足、淡い帯は新しい値が入ると見込まれる範囲です。",
+        "The mean prediction when only “{column}” changes; the dark band is what the model does not know of it, "
+        "the light one is where a new value would fall.",
+        "「{column}」だけを変えたときの平均的な予測です。濃い帯はモデルの知識不足、"
+        "淡い帯は新しい値が入ると見込まれる範囲です。",
     ),
     "dependence.numbers.alt": Text(
-        "Partial dependence on {column}: from {first} at {start} to {last} at {end}; least {low}, greatest {high}. The "
-        "standard deviation from lack of knowledge goes up to {epistemic}.",
-        "{column}への依存。{start}のとき{first}、{end}のとき{last}。最小{low}、最大{high}。知識不足による標準偏差は最大{epistemic}です。",
+        "Partial dependence on {column}: from {first} at {start} to {last} at {end}; least {low}, greatest {high}. "
+        "The standard deviation from lack of knowledge goes up to {epistemic}.",
+        "{column}への依存。{start}のとき{first}、{end}のとき{last}。最小{low}、最大{high}。"
+        "知識不足による標準偏差は最大{epistemic}です。",
     ),
     "dependence.classes.says": Text(
-        "The mean probability of the classes when only “{column}” changes; the bands are what the model does not know of it.",
+        "The mean probability of the classes when only “{column}” changes; the bands are what the model does not "
+        "know of it.",
         "「{column}」だけを変えたときの各クラスの平均確率です。帯はモデルの知識不足による幅です。",
     ),
     "dependence.classes.alt": Text(
-        "Partial dependence of class probabilities on {column}: {pairs}.", "{column}に対する各クラスの確率：{pairs}。"
+        "Partial dependence of class probabilities on {column}: {pairs}.",
+        "{column}に対する各クラスの確率：{pairs}。",
     ),
     "dependence.class_range": Text("“{name}” from {low} to {high}", "「{name}」は{low}から{high}"),
     "dependence.epistemic": Text("epistemic std", "知識不足の標準偏差"),
@@ -57,7 +61,8 @@ TEXTS: dict[str, Text] = {
     "section.training": Text("Training", "学習の経過"),
     "training.title": Text("Training curve", "学習曲線"),
     "training.says": Text(
-        "The loss says how badly the model explains the data it learns from; training is done when the curve no longer falls.",
+        "The loss says how badly the model explains the data it learns from; training is done when the curve no "
+        "longer falls.",
         "損失は、モデルが学習データをどれだけ説明できていないかを表します。曲線が下がらなくなれば学習は十分です。",
     ),
     "training.alt": Text(
@@ -65,9 +70,11 @@ TEXTS: dict[str, Text] = {
         "{epochs}エポックの学習損失。{first}から{last}（nat／行）へ変化。{validation}",
     ),
     "training.validation": Text(
-        " The loss on held-out rows is {best} at its best.", "検証用データでの損失は最小で{best}です。"
+        " The loss on held-out rows is {best} at its best.",
+        "検証用データでの損失は最小で{best}です。",
     ),
     "training.none": Text(
-        "The model file holds no training curve.", "モデルのファイルには学習曲線が含まれていません。"
+        "The model file holds no training curve.",
+        "モデルのファイルには学習曲線が含まれていません。",
     ),
 }

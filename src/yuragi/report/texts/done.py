@@ -11,14 +11,16 @@ TEXTS: dict[str, Text] = {
     "done.settings": Text("How it was fitted", "学習の設定"),
     "done.candidates": Text("Chosen by held-out data", "検証用データによる選択"),
     "done.candidates.says": Text(
-        "Each setting was trained on a part of the table and scored on {rows} held out; the first was chosen. A larger "
-        "log-likelihood is better.",
-        "各設定を表の一部で学習し、残した{rows}で評価しました。最初の設定を採用しています。対数尤度は大きいほど良い値です。",
+        "Each setting was trained on a part of the table and scored on {rows} held out; the first was chosen. A "
+        "larger log-likelihood is better.",
+        "各設定を表の一部で学習し、残した{rows}で評価しました。最初の設定を採用しています。"
+        "対数尤度は大きいほど良い値です。",
     ),
     "done.columns": Text("Columns used", "使った列"),
     "done.left_out": Text("Columns left out", "使わなかった列"),
     "done.left_out.none": Text(
-        "None: every column of the training table is used.", "ありません。学習データのすべての列を使っています。"
+        "None: every column of the training table is used.",
+        "ありません。学習データのすべての列を使っています。",
     ),
     "done.more_columns": Text("{count} further columns are not listed.", "ほか{count}列は省略しています。"),
     "done.name": Text("What", "項目"),

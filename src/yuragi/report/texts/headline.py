@@ -21,7 +21,8 @@ TEXTS: dict[str, Text] = {
         "90%の範囲に入った実際の値は{covered}にとどまります。実際の誤差は、モデルが示すよりも大きいといえます。",
     ),
     "bars.wide.says": Text(
-        "The 90 % error bars hold {covered} of the true values, more than they promise. The model is better than it says.",
+        "The 90 % error bars hold {covered} of the true values, more than they promise. The model is better than "
+        "it says.",
         "90%の範囲に実際の値の{covered}が入り、想定を上回りました。実際の誤差は、モデルが示すよりも小さいといえます。",
     ),
     "bars.few.says": Text(
@@ -41,7 +42,8 @@ TEXTS: dict[str, Text] = {
         "典型的な誤差は{rmse}です。常にこの表の平均値を答えた場合の誤差は{baseline}です。",
     ),
     "use.classes.says": Text(
-        "{accuracy} of the answers are right. Always answering with the most frequent class would be right in {baseline}.",
+        "{accuracy} of the answers are right. Always answering with the most frequent class would be right in "
+        "{baseline}.",
         "正解率は{accuracy}です。常に最も多いクラスを答えた場合の正解率は{baseline}です。",
     ),
     "size.title": Text("How sure is the model?", "モデルはどの程度確信しているか"),
@@ -58,18 +60,19 @@ TEXTS: dict[str, Text] = {
     "doubt.count": Text("{doubted} of {rows}", "{rows}中 {doubted}行"),
     "doubt.none": Text("None stands out", "特になし"),
     "doubt.numbers.says": Text(
-        "In {outside} of them a column lies outside of what the model has seen in training; in {unsure} its own lack of "
-        "knowledge is at least twice that of the usual row.",
-        "このうち{outside}は、学習データの範囲にない値や未知の値を含みます。{unsure}は、モデルの知識不足による不確かさが通常の行の"
-        "2倍以上です。",
+        "In {outside} of them a column lies outside of what the model has seen in training; in {unsure} its own "
+        "lack of knowledge is at least twice that of the usual row.",
+        "このうち{outside}は、学習データの範囲にない値や未知の値を含みます。{unsure}は、"
+        "モデルの知識不足による不確かさが通常の行の2倍以上です。",
     ),
     "doubt.classes.says": Text(
-        "In {outside} of them a column lies outside of what the model has seen in training; in {unsure} it is less than "
-        "{sure} sure of its answer.",
+        "In {outside} of them a column lies outside of what the model has seen in training; in {unsure} it is less "
+        "than {sure} sure of its answer.",
         "このうち{outside}は、学習データの範囲にない値や未知の値を含みます。{unsure}は、答えの確信度が{sure}未満です。",
     ),
     "doubt.none.numbers.says": Text(
-        "No value lies outside of what the model has seen in training, and in no row is its lack of knowledge twice the usual.",
+        "No value lies outside of what the model has seen in training, and in no row is its lack of knowledge "
+        "twice the usual.",
         "学習データの範囲を外れた値はなく、知識不足による不確かさが通常の2倍に達する行もありません。",
     ),
     "doubt.none.classes.says": Text(
@@ -99,8 +102,27 @@ TEXTS: dict[str, Text] = {
         "{rows}には「{target}」の実際の値がありません。予測はしますが、評価には含めません。",
     ),
     "notes.unseen": Text(
-        "{rows} are of a class of “{target}” that the model has never seen, so it cannot name it: every such answer is wrong. "
-        "They are left out of the scores.",
-        "{rows}の「{target}」は学習データにないクラスです。モデルはこのクラスを答えられず、必ず誤りになります。評価には含めません。",
+        "{rows} are of a class of “{target}” that the model has never seen, so it cannot name it: every such "
+        "answer is wrong. They are left out of the scores.",
+        "{rows}の「{target}」は学習データにないクラスです。モデルはこのクラスを答えられず、必ず誤りになります。"
+        "評価には含めません。",
     ),
+    "notes.above": Text(
+        "“{column}”: {rows} above all training values (up to {reference}).",
+        "「{column}」：{rows}が学習データの最大値{reference}を超えています。",
+    ),
+    "notes.below": Text(
+        "“{column}”: {rows} below all training values (from {reference}).",
+        "「{column}」：{rows}が学習データの最小値{reference}を下回っています。",
+    ),
+    "notes.level": Text(
+        "“{column}”: {rows} with a value that was never seen in training.",
+        "「{column}」：{rows}が学習データに現れない値です。",
+    ),
+    "notes.gone": Text(
+        "“{column}”: missing in {rows}, and never missing in training.",
+        "「{column}」：{rows}で欠損しています。学習データには欠損がありません。",
+    ),
+    "notes.extra": Text("Columns that the model does not use: {names}.", "モデルが使わない列：{names}。"),
+    "notes.more": Text("{count} further notes are not listed.", "ほか{count}件は省略しています。"),
 }

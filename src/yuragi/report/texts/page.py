@@ -12,9 +12,7 @@ TEXTS: dict[str, Text] = {
     ),
     "page.skip": Text("Skip to the results", "結果へ移動"),
     "page.contents": Text("Contents", "目次"),
-    "page.dark": Text("Dark", "ダーク"),
-    "page.light": Text("Light", "ライト"),
-    "page.theme": Text("Colours of the page", "ページの配色"),
+    "page.dark": Text("Dark colours", "ダーク表示"),
     "page.noscript": Text(
         "The pictures need JavaScript. What they show is in the tables below each of them.",
         "図の表示にはJavaScriptが必要です。各図の下の表に同じ内容があります。",
@@ -27,7 +25,8 @@ TEXTS: dict[str, Text] = {
     "rows.one": Text("{count} row", "{count}行"),
     "rows.many": Text("{count} rows", "{count}行"),
     "figure.shown": Text(
-        "{shown} of {rows} rows are drawn, chosen at random.", "{rows}行のうち無作為に選んだ{shown}行を描いています。"
+        "{shown} of {rows} rows are drawn, chosen at random.",
+        "{rows}行のうち無作為に選んだ{shown}行を描いています。",
     ),
     "status.good": Text("good", "良好"),
     "status.warn": Text("caution", "注意"),
@@ -40,4 +39,12 @@ TEXTS: dict[str, Text] = {
     "bar.Autoscale": Text("Fit to the data", "データに合わせる"),
     "bar.Reset axes": Text("Reset the axes", "軸を元に戻す"),
     "bar.Download plot as a PNG": Text("Save as a picture", "画像として保存"),
+    "page.plotly": Text(
+        "The pictures are drawn by plotly.js {version} (© Plotly, Inc., MIT licence), which this file holds.",
+        "図の描画には、このファイルに含まれる plotly.js {version}（© Plotly, Inc.、MITライセンス）を使っています。",
+    ),
+    "date.months": Text(
+        "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec",
+        "1月 2月 3月 4月 5月 6月 7月 8月 9月 10月 11月 12月",
+    ),
 }

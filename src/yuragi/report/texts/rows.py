@@ -7,12 +7,13 @@ from yuragi.report.texts.text import Text
 TEXTS: dict[str, Text] = {
     "section.rows": Text("The most uncertain rows, and why", "最も不確かな行とその理由"),
     "rows.says": Text(
-        "The {count} rows that the model is least sure of, with what in them is far from the training data. Each heading sorts "
-        "the table.",
+        "The {count} rows that the model is least sure of, with what in them is far from the training data. Each "
+        "heading sorts the table.",
         "モデルが最も不確かとした{count}行と、学習データから離れている点です。見出しを押すと並べ替えられます。",
     ),
     "rows.caption": Text(
-        "The most uncertain rows; the buttons in the headings sort them", "最も不確かな行（見出しのボタンで並べ替え）"
+        "The most uncertain rows; the buttons in the headings sort them",
+        "最も不確かな行（見出しのボタンで並べ替え）",
     ),
     "rows.row": Text("Row", "行"),
     "rows.predicted": Text("Predicted", "予測値"),
@@ -25,7 +26,6 @@ TEXTS: dict[str, Text] = {
     "rows.second": Text("Second choice", "次の候補"),
     "rows.entropy": Text("Entropy", "エントロピー"),
     "rows.why": Text("Why", "理由"),
-    "rows.sort": Text("Sort by {column}", "{column}で並べ替え"),
     "rows.sorted": Text("sorted by {column}, {order}", "{column}で並べ替え済み（{order}）"),
     "rows.ascending": Text("the smallest first", "小さい順"),
     "rows.descending": Text("the largest first", "大きい順"),
@@ -47,7 +47,8 @@ TEXTS: dict[str, Text] = {
         "「{column}」が{value}：学習データの下位2%に当たる",
     ),
     "why.unseen": Text(
-        "“{column}” is “{value}”: never seen in training", "「{column}」が「{value}」：学習データに現れない値"
+        "“{column}” is “{value}”: never seen in training",
+        "「{column}」が「{value}」：学習データに現れない値",
     ),
     "why.rare": Text(
         "“{column}” is “{value}”: rare, {reference} in training",

@@ -7,7 +7,8 @@ from yuragi.report.texts.text import Text
 TEXTS: dict[str, Text] = {
     "scores.title": Text("The numbers", "評価の数値"),
     "scores.says": Text(
-        "Scores of the {rows} whose true value is known.", "実際の値がわかっている{rows}についての評価です。"
+        "Scores of the {rows} whose true value is known.",
+        "実際の値がわかっている{rows}についての評価です。",
     ),
     "scores.name": Text("Score", "指標"),
     "scores.value": Text("Value", "値"),
@@ -16,7 +17,8 @@ TEXTS: dict[str, Text] = {
     "score.rmse.says": Text("typical size of an error; smaller is better", "誤差の典型的な大きさ。小さいほど良い"),
     "score.baseline": Text("… of the average of this table", "… 常に平均値を答えた場合"),
     "score.baseline.says": Text(
-        "what a model must beat to be of any use", "モデルがこれより良くなければ、使う意味がない"
+        "what a model must beat to be of any use",
+        "モデルがこれより良くなければ、使う意味がない",
     ),
     "score.log": Text("Mean log-likelihood (nats)", "平均対数尤度（nat）"),
     "score.log.says": Text(
@@ -41,7 +43,7 @@ TEXTS: dict[str, Text] = {
     "score.brier": Text("Brier score", "ブライアスコア"),
     "score.brier.says": Text(
         "squared distance from the probabilities to the truth, from 0 to 2; smaller is better",
-        "確率と正解との二乗距離（0〜2）。小さいほど良い",
+        "確率と実際の結果との二乗距離（0〜2）。小さいほど良い",
     ),
     "score.ece": Text("Expected calibration error", "期待較正誤差（ECE）"),
     "score.ece.says": Text(
