@@ -31,8 +31,21 @@ def about_model(words: Words, model: Model) -> Table:
         (words("done.task"), words(f"task.{schema.task}")),
         (words("done.trained"), words.count(schema.rows)),
     ]
-    kept = {name: value for name, value in model.about.items() if name != "training_curve"}
+    kept = {name: value for name, value in model.about.items() if name not in ("training_curve", "scores")}
     return Table((words("done.name"), words("done.value")), [*first, *_entries(words, kept)])
+
+
+def scores(words: Words, model: Model) -> tuple[Table, int] | None:
+    """The scores on the rows that the fit held out, and how many these were; None where it kept none."""
+    kept = model.about.get("scores")
+    if not kept or "model" not in kept:
+        return None
+    names = list(kept["model"])
+    # those of the model, and of each baseline that has the same
+    columns = [name for name, of in kept.items() if isinstance(of, Mapping) and set(names) & set(of)]
+    rows = [(name, *(_text(words, kept[column].get(name)) for column in columns)) for name in names]
+    head = (words("scores.name"), *(words("legend.model") if one == "model" else one for one in columns))
+    return Table(head, rows), int(kept.get("rows") or 0)
 
 
 def settings(words: Words, model: Model) -> Table:

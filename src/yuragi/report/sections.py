@@ -159,6 +159,10 @@ def _done(words: Words, model: Model, frame: pd.DataFrame, scored: int, seed: in
         TitledTable(words("done.model"), done.about_model(words, model)),
         TitledTable(words("done.settings"), done.settings(words, model)),
     ]
+    held_out = done.scores(words, model)
+    if held_out is not None:
+        says = words("done.scores.says", rows=words.rows(held_out[1]))
+        tables.append(TitledTable(words("done.scores"), held_out[0], says))
     chosen = done.candidates(words, model)
     if chosen is not None:
         says = words("done.candidates.says", rows=words.rows(chosen[1]))

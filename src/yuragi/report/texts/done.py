@@ -16,6 +16,11 @@ TEXTS: dict[str, Text] = {
         "各設定を表の一部で学習し、残した{rows}で評価しました。最初の設定を採用しています。"
         "対数尤度は大きいほど良い値です。",
     ),
+    "done.scores": Text("Scores when it was fitted", "学習時の評価"),
+    "done.scores.says": Text(
+        "On {rows} held out by the fit, beside what takes no network.",
+        "学習に使わず残しておいた{rows}での評価です。ネットワークを使わない方法と並べています。",
+    ),
     "done.columns": Text("Columns used", "使った列"),
     "done.left_out": Text("Columns left out", "使わなかった列"),
     "done.left_out.none": Text(
