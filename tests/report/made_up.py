@@ -54,7 +54,14 @@ def houses(rows: int, seed: int) -> pd.DataFrame:
     rent = 30 + 1.2 * area + 20 * (town == "Aoba") + 8 * lift - 0.4 * age + 0.1 * area * rng.normal(size=rows)
     area = np.where(rng.random(rows) < 0.03, np.nan, area)
     return pd.DataFrame(
-        {"area": area.round(1), "town": town, "built": built, "lift": lift, "walk": rng.integers(1, 20, rows), "rent": rent}
+        {
+            "area": area.round(1),
+            "town": town,
+            "built": built,
+            "lift": lift,
+            "walk": rng.integers(1, 20, rows),
+            "rent": rent,
+        }
     )
 
 

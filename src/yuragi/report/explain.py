@@ -15,7 +15,9 @@ from yuragi.tables.schema import Schema
 TAIL = 2
 """Percent of the training values beyond which a number counts as in a sparse tail."""
 RARE = 0.01
-"""Share of the training rows below which a level counts as rare, and a missing value too."""
+"""Share of the training rows below which a level counts as rare."""
+SELDOM = 0.1
+"""Share of the training rows below which a missing value counts as unusual."""
 
 Kind = Literal["above", "below", "high", "low", "unseen", "rare", "never missing", "missing"]
 
@@ -125,7 +127,7 @@ def _level(column: Column, name: str | None, trained: int) -> Reason | None:
 def _missing(column: Column, trained: int) -> Reason | None:
     if not column.missing:
         return Reason(column, "never missing", None, 0, 1.25)
-    if column.missing < RARE * trained:
+    if column.missing < SELDOM * trained:
         return Reason(column, "missing", None, column.missing, 1 - column.missing / trained)
     return None
 

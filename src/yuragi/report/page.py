@@ -21,7 +21,7 @@ from yuragi.report.figures.parts import Figure
 from yuragi.report.sections import Contents
 from yuragi.report.words import Words
 
-_BUTTONS = ("Zoom", "Pan", "Zoom in", "Zoom out", "Autoscale", "Reset axes", "Download plot as a PNG")
+_BUTTONS = ("Zoom", "Pan", "Zoom in", "Zoom out", "Reset axes", "Download plot as a PNG")
 _ORDERS = ("ascending", "descending")
 _MARKS = {"good": "✓", "warn": "!", "bad": "✕", "info": "i"}
 

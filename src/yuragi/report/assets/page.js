@@ -42,7 +42,7 @@
     );
     return {
       autosize: true,
-      margin: { l: 56, r: 16, t: 36, b: 48 },
+      margin: { l: 56, r: 28, t: 60, b: 48 },
       font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: text },
       paper_bgcolor: "rgba(0, 0, 0, 0)",
       plot_bgcolor: "rgba(0, 0, 0, 0)",
@@ -62,7 +62,10 @@
     responsive: true,
     displaylogo: false,
     showTips: false,
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+    displayModeBar: true,
+    // named one by one: among plotly's own choice is a button that sends the data of the figure to its makers
+    modeBarButtons: [["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d", "toImage"]],
+    plotlyServerURL: "",
     locale: page.lang,
     locales: { [page.lang]: locale },
   };

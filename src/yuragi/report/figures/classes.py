@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from yuragi.report.figures.parts import (
+    CELL,
     FIRST,
     SURFACE,
+    TEXT,
     Figure,
     Table,
     bars,
@@ -53,7 +55,8 @@ def confusion(words: Words, rows: ClassRows, classes: tuple[str, ...]) -> Figure
                 f"{plain(words('axis.rows'))}: %{{customdata}} (%{{z:.0%}})<extra></extra>",
             ]
         ),
-        "colorscale": [[0, SURFACE], [1, FIRST]],
+        "textfont": {"color": TEXT},
+        "colorscale": [[0, SURFACE], [1, CELL]],
         "zmin": 0,
         "zmax": 1,
         "xgap": 2,

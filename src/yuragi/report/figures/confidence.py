@@ -46,6 +46,7 @@ def reliability(words: Words, rows: ClassRows) -> Figure:
     error = 1.96 * np.sqrt(confidence * (1 - confidence) / np.maximum(count, 1))
     trace = line(rounded(confidence), rounded(accuracy), words("legend.observed"), FIRST, mode="lines+markers")
     trace["marker"] = {"size": rounded(7 + 18 * np.sqrt(share)), "color": FIRST}
+    trace["cliponaxis"] = False
     trace["customdata"] = count.tolist()
     trace["hovertemplate"] = hover(
         words,

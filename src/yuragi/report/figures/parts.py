@@ -21,7 +21,8 @@ _LABEL = 28  # characters of a level or column in a picture
 
 # Roles, not colours: the page has a value of each for light and for dark (Okabe and Ito's, apart for colour-blind readers).
 FIRST, SECOND, THIRD, FOURTH = "first", "second", "third", "fourth"
-MUTED, INNER, OUTER, SURFACE = "muted", "inner", "outer", "surface"
+MUTED, INNER, OUTER = "muted", "inner", "outer"
+TEXT, SURFACE, CELL = "text", "surface", "cell"
 SERIES = (FIRST, SECOND, THIRD, FOURTH)
 BANDS = ("inner", "second-band", "third-band", "fourth-band")
 DASHES = ("solid", "dash", "dot", "dashdot")

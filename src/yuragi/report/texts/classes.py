@@ -26,7 +26,7 @@ TEXTS: dict[str, Text] = {
     "confidence.alt": Text(
         "Histogram of how sure the model is, of right and of wrong answers. {count} of {rows} answers are wrong; "
         "of those that it is at least 90 % sure of, {sure} are wrong.",
-        "確信度のヒストグラム（正解・誤り別）。{rows}のうち{count}が誤りで、確信度90%以上の答えでは{sure}が誤りです。",
+        "確信度のヒストグラム（正解・誤り別）。{rows}件のうち{count}件が誤りで、確信度90%以上の答えでは{sure}件が誤りです。",
     ),
     "confusion.title": Text("What is taken for what", "どのクラスをどのクラスと間違えたか"),
     "confusion.says": Text(
@@ -35,7 +35,7 @@ TEXTS: dict[str, Text] = {
     ),
     "confusion.alt": Text(
         "Confusion matrix of {classes} classes. {right} of {rows} are on the diagonal. {worst}",
-        "{classes}クラスの混同行列。{rows}のうち{right}が対角線上にあります。{worst}",
+        "{classes}クラスの混同行列。{rows}件のうち{right}件が対角線上にあります。{worst}",
     ),
     "confusion.worst": Text(
         "The most frequent mistake is to take “{true}” for “{predicted}”, {count} times.",

@@ -62,13 +62,13 @@ TEXTS: dict[str, Text] = {
     "doubt.numbers.says": Text(
         "In {outside} of them a column lies outside of what the model has seen in training; in {unsure} its own "
         "lack of knowledge is at least twice that of the usual row.",
-        "このうち{outside}は、学習データの範囲にない値や未知の値を含みます。{unsure}は、"
+        "このうち{outside}行は、学習データの範囲にない値や未知の値を含みます。{unsure}行は、"
         "モデルの知識不足による不確かさが通常の行の2倍以上です。",
     ),
     "doubt.classes.says": Text(
         "In {outside} of them a column lies outside of what the model has seen in training; in {unsure} it is less "
         "than {sure} sure of its answer.",
-        "このうち{outside}は、学習データの範囲にない値や未知の値を含みます。{unsure}は、答えの確信度が{sure}未満です。",
+        "このうち{outside}行は、学習データの範囲にない値や未知の値を含みます。{unsure}行は、答えの確信度が{sure}未満です。",
     ),
     "doubt.none.numbers.says": Text(
         "No value lies outside of what the model has seen in training, and in no row is its lack of knowledge "

@@ -36,7 +36,6 @@ TEXTS: dict[str, Text] = {
     "bar.Pan": Text("Pan", "移動"),
     "bar.Zoom in": Text("Zoom in", "拡大"),
     "bar.Zoom out": Text("Zoom out", "縮小"),
-    "bar.Autoscale": Text("Fit to the data", "データに合わせる"),
     "bar.Reset axes": Text("Reset the axes", "軸を元に戻す"),
     "bar.Download plot as a PNG": Text("Save as a picture", "画像として保存"),
     "page.plotly": Text(
