@@ -42,13 +42,14 @@
     );
     return {
       autosize: true,
-      margin: { l: 56, r: 28, t: 60, b: 48 },
+      margin: { l: 56, r: 28, t: 40, b: 48 },
       font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: text },
       paper_bgcolor: "rgba(0, 0, 0, 0)",
       plot_bgcolor: "rgba(0, 0, 0, 0)",
       hovermode: "closest",
       hoverlabel: { bgcolor: colour("raised"), bordercolor: colour("muted"), font: { color: text }, namelength: -1 },
-      legend: { orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom", itemsizing: "constant" },
+      // under the buttons, however many lines it takes
+      legend: { orientation: "h", x: 0, yref: "container", y: 0.91, yanchor: "top", itemsizing: "constant" },
       modebar: { bgcolor: "rgba(0, 0, 0, 0)", color: colour("muted"), activecolor: text },
       // on a touch screen a finger scrolls the page; the buttons zoom
       dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
