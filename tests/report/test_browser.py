@@ -90,7 +90,8 @@ def test_it_loads_from_the_disk_without_an_error_or_a_request(
     )
     assert places >= 8
     assert plots > 5 * places
-    empty = "return [...document.querySelectorAll('.plot')].filter((one) => !one.querySelector('.trace, .point, .hm, image')).length"
+    drawn_as = ".trace, .point, .hm, image"
+    empty = f"return [...document.querySelectorAll('.plot')].filter((one) => !one.querySelector('{drawn_as}')).length"
     assert browser.execute_script(empty) == 0
     assert browser.execute_script("return document.documentElement.lang") == lang
     titles = browser.execute_script(
@@ -118,7 +119,8 @@ def test_hovering_shows_the_values(browser: Browser, files: dict[str, Path]) -> 
 
 def test_the_table_is_sorted_by_mouse_and_by_keyboard(browser: Browser, files: dict[str, Path]) -> None:
     opened(browser, files["numbers"])
-    column = """return [...document.querySelectorAll('.sortable tbody tr')].map((row) => Number(row.cells[%d].dataset.value))"""
+    rows = "[...document.querySelectorAll('.sortable tbody tr')]"
+    column = f"return {rows}.map((row) => Number(row.cells[%d].dataset.value))"
     state = "return [...document.querySelectorAll('.sortable thead th')].map((one) => one.getAttribute('aria-sort'))"
     by_std = browser.execute_script(column % 3)
     assert by_std == sorted(by_std, reverse=True)
