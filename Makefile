@@ -16,7 +16,7 @@ test: $(STAMP) browser  ## set everything up and run the tests
 
 # The tests of the report need Chromium and its driver, and are skipped where there is none.
 browser:
-	@command -v chromium chromedriver >/dev/null || \
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || \
 	  { command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && apt-get update -qq && \
 	    apt-get install -y -qq --no-install-recommends chromium chromium-driver fonts-noto-cjk >/dev/null; } || \
 	  echo "no Chromium here, and no way to install it: the report is not tested in a browser"

@@ -104,8 +104,8 @@ class LinearModel:
 
     def predict(self, frame: pd.DataFrame, samples: int = 100, seed: int = 0) -> RegressionPrediction:
         slope, offset = self.draws[:, :samples, None]
-        a = torch.from_numpy(frame["a"].to_numpy(dtype=np.float64))
-        north = torch.from_numpy((frame["town"] == "north").to_numpy(dtype=np.float64))
+        a = torch.tensor(frame["a"].to_numpy(dtype=np.float64))
+        north = torch.tensor((frame["town"] == "north").to_numpy(dtype=np.float64))
         f = (slope * a + offset + 3 * north)[..., None]
         return RegressionPrediction(f, torch.full_like(f, self.noise))
 

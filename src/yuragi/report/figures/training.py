@@ -60,7 +60,7 @@ def training(words: Words, curve: Mapping[str, Any]) -> Figure:
     margin = 0.06 * (high - low) or 1.0
     best = min((score for _, score in validation), default=float("nan"))
     return Figure(
-        "training",
+        "loss",
         words("training.title"),
         words("training.says"),
         words(

@@ -40,7 +40,6 @@ TEXTS: dict[str, Text] = {
     "legend.mean": Text("mean", "平均"),
     "legend.epistemic": Text("lack of knowledge (epistemic), 90 %", "知識不足による不確かさ（epistemic）90%"),
     "legend.total": Text("with noise (total), 90 %", "ばらつきも含む（合計）90%"),
-    "legend.interval": Text("90 % interval", "90%区間"),
     "legend.std": Text("total", "合計"),
     "legend.epistemic_std": Text("lack of knowledge (epistemic)", "知識不足（epistemic）"),
     "legend.loss": Text("training loss", "学習時の損失"),

@@ -98,14 +98,12 @@ TEXTS: dict[str, Text] = {
     ),
     "notes.title": Text("Noticed in this table", "この表について気づいた点"),
     "notes.missing": Text(
-        "{rows} have no true value of “{target}”: they are predicted, and left out of the scores.",
+        "{rows} without a true value of “{target}”: predicted, and left out of the scores.",
         "{rows}には「{target}」の実際の値がありません。予測はしますが、評価には含めません。",
     ),
     "notes.unseen": Text(
-        "{rows} are of a class of “{target}” that the model has never seen, so it cannot name it: every such "
-        "answer is wrong. They are left out of the scores.",
-        "{rows}の「{target}」は学習データにないクラスです。モデルはこのクラスを答えられず、必ず誤りになります。"
-        "評価には含めません。",
+        "{rows} of a class of “{target}” that the model has never seen, so that it cannot name it: left out of the scores.",
+        "{rows}の「{target}」は学習データにないクラスです。モデルはこのクラスを答えられず、必ず誤りになります。評価には含めません。",
     ),
     "notes.above": Text(
         "“{column}”: {rows} above all training values (up to {reference}).",
