@@ -4,6 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .PHONY: help demo test slow fuzz libraries lint types format clean
+.PHONY: help demo test browser slow libraries lint types format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -11,8 +12,15 @@ help:  ## this list
 demo: $(STAMP)  ## set everything up, run the article's experiment and the recommended fit
 	$(BIN)/yuragi demo
 
-test: $(STAMP)  ## set everything up and run the tests
+test: $(STAMP) browser  ## set everything up and run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
+
+# The tests of the report need Chromium and its driver, and are skipped where there is none.
+browser:
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || \
+	  { command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && apt-get update -qq && \
+	    apt-get install -y -qq --no-install-recommends chromium chromium-driver fonts-noto-cjk >/dev/null; } || \
+	  echo "no Chromium here, and no way to install it: the report is not tested in a browser"
 
 slow: $(STAMP)  ## the longer tests
 	$(BIN)/python -m pytest -q -m slow
