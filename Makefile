@@ -3,8 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test slow fuzz libraries lint types format clean
-.PHONY: help demo test browser slow libraries lint types format clean
+.PHONY: help demo test browser slow fuzz libraries lint types format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -27,6 +26,9 @@ slow: $(STAMP)  ## the longer tests
 
 fuzz: $(STAMP)  ## a night's work: damage files and read them
 	$(BIN)/python -m tests.fuzz.run tables --files 100000
+	$(BIN)/python -m tests.fuzz.run models --files 100000
+	$(BIN)/python -m tests.fuzz.run networks --files 50000
+	$(BIN)/python -m tests.fuzz.run commands --files 5000
 
 libraries: $(STAMP)  ## convert whole networks of other libraries, untrained
 	$(BIN)/python -m pip install -q -c constraints.txt -r requirements-libraries.txt

@@ -17,7 +17,7 @@ from tests.cli.running import run, started
 
 from yuragi.tables import load_table_model
 
-QUICK = ("--posterior", "anchored", "--members", "2", "--epochs", "3")
+QUICK = ("--posterior", "anchored", "--members", "2", "--epochs", "8")
 FIT = ("fit", "train.csv", "--target", "price", "-o", "m.yuragi", *QUICK)
 
 
@@ -139,7 +139,7 @@ def test_a_second_ctrl_c_aborts_and_leaves_no_file(folder: Path) -> None:
     # a fit that does not look up
     busy = "import yuragi.tables.fitting as f\nf.fit_tabular = lambda *_, **__: time.sleep(1000)\n"
     code, _, err = interrupted(folder, busy, times=2)
-    assert code == 1
+    assert code in (1, 130)  # by the version of typer
     assert "Aborted" in err
     assert "Traceback" not in err
     assert sorted(path.name for path in folder.iterdir()) == before

@@ -97,7 +97,7 @@ def a_file(path: Path, option: str) -> Path:
 
 
 def _argument(help: str) -> Any:
-    return typer.Argument(help=help, show_default=False)
+    return typer.Argument(help=help, show_default=False, readable=False)  # whether it is, reading it tells
 
 
 Model = Annotated[Path, _argument("A file that `yuragi fit` wrote.")]
