@@ -47,6 +47,10 @@ _BATCH_SIZE = 1024
 _DRAWN = 2**24  # weights drawn and held at once, over all draws
 
 
+class NotFiniteError(ValueError):
+    """Predictions that are NaN or infinite."""
+
+
 def predict(
     bnn: Bayesian, x: Any, samples: int = DRAWS, seed: int | None = 0, batch_size: int | None = None
 ) -> NumericPrediction | ClassificationPrediction:
@@ -137,7 +141,7 @@ def _check_finite(samples: Tensor) -> None:
     bad = ~torch.isfinite(samples)
     if bad.any():
         rows = bad.flatten(2).any(2).any(0) if bad.dim() > 2 else bad.any(0)
-        raise ValueError(
+        raise NotFiniteError(
             f"the predictions of {int(rows.sum())} rows, the first of them row {int(rows.nonzero()[0])}, are NaN or "
             "infinite: the network returned such values, or a count's mean exp(f(x)) overflows, as far from the data it may"
         )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from yuragi.prediction import ClassificationPrediction, NumericPrediction
+from yuragi.prediction import ClassificationPrediction, NotFiniteError, NumericPrediction
 from yuragi.tables.baselines import Baselines
 from yuragi.tables.cells import Floats
 from yuragi.tables.encoder import TableEncoder
@@ -58,9 +58,10 @@ class TableModel:
             `ClassificationPrediction` whose `probs` [N, C] are in the order of `schema.classes`; float64.
 
         Raises:
-            TableError: columns are missing, or hold another kind of value than in the training table.
+            TableError: columns are missing, or hold another kind of value than in the training table; or the network returns
+                what is no number for them.
         """
-        return self.tabular.predict(self.encoder.transform(frame), samples, seed)
+        return self._predicted(self.encoder.transform(frame), samples, seed)
 
     def predict_table(
         self, frame: pd.DataFrame, level: float = 0.9, samples: int = SAMPLES, seed: int | None = 0
@@ -104,7 +105,7 @@ class TableModel:
         if not len(rows):
             raise TableError(f"the target {shown(self.schema.target.name)} has no values: there is nothing to score")
         y, encoded = self.schema.targets(rows), self.encoder.transform(rows)
-        return compared(self.tabular.predict(encoded, samples, seed), self.baselines.predictions(encoded), y)
+        return compared(self._predicted(encoded, samples, seed), self.baselines.predictions(encoded), y)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a file that is complete, atomically and without pickle: `load_table_model` needs nothing else.
@@ -120,10 +121,20 @@ class TableModel:
         }
         self.tabular.save(path, {"table": held})
 
+    def _predicted(
+        self, encoded: Floats, samples: int, seed: int | None
+    ) -> NumericPrediction | ClassificationPrediction:
+        try:
+            return self.tabular.predict(encoded, samples, seed)
+        except NotFiniteError as error:
+            raise TableError(
+                "the predictions are no finite numbers: the model does not go with these rows, or its file was changed"
+            ) from error
+
     def _columns(
         self, encoded: Floats, level: float, samples: int, seed: int | None
     ) -> dict[str, np.ndarray[Any, Any]]:
-        prediction = self.tabular.predict(encoded, samples, seed)
+        prediction = self._predicted(encoded, samples, seed)
         if isinstance(prediction, ClassificationPrediction):
             found: dict[str, np.ndarray[Any, Any]] = {
                 "label": np.array(self.schema.classes, dtype=object)[prediction.label.numpy()]

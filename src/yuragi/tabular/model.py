@@ -140,7 +140,12 @@ def restored(
             net = module(len(x_loc), described["outputs"])
         else:
             net = _blank(outputs=len(loc), heteroscedastic=described["outputs"] > len(loc), **network)
+    indices = {name: buffer.clone() for name, buffer in net.named_buffers() if not buffer.is_floating_point()}
     bnn = files.restored(contents, net.to(device))
+    if module is None and not all(torch.equal(net.get_buffer(name).cpu(), known) for name, known in indices.items()):
+        raise files.FileError(
+            f"{path} is no file that this yuragi can use: its network's columns are not those of its table"
+        )
     family = Categorical if described["task"] == "classification" else LocationScale
     if not isinstance(bnn.likelihood, family) or network_outputs(bnn.likelihood, len(loc)) != described["outputs"]:
         raise files.FileError(f"{path} is no file that this yuragi can use: its likelihood is not of its task")
