@@ -160,7 +160,7 @@ def use_network(data: bytes) -> None:
     """Load a network."""
     path = folder() / "n.yuragi"
     path.write_bytes(data)
-    yu.load(path, network())
+    yu.load(path, network(), output=nn.Identity())  # which a file may say is needed
 
 
 def commands() -> list[Sample]:

@@ -182,9 +182,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def _encoded(self, table: pd.DataFrame) -> Floats:
         if not len(table):
             raise TableError("the table has no rows")
-        encoded = np.asarray(
-            self._transformer.transform(matrix(self.columns_, read_features(table, self.columns_))), dtype=np.float64
-        )
+        values = matrix(self.columns_, read_features(table, self.columns_))
+        with np.errstate(over="ignore"):  # what is too far for a float64 is cut off, too
+            encoded = np.asarray(self._transformer.transform(values), dtype=np.float64)
         return np.clip(encoded, -FARTHEST, FARTHEST)
 
     def _outputs(self) -> Iterator[tuple[Column, str]]:

@@ -17,7 +17,7 @@ from yuragi.tables.calendar import PARTS
 from yuragi.tables.cells import TRUTH
 from yuragi.tables.columns import LARGEST, Column
 from yuragi.tables.dates import EARLIEST, LATEST
-from yuragi.tables.encoder import TableEncoder
+from yuragi.tables.encoder import FARTHEST, TableEncoder
 from yuragi.tables.errors import TableError
 from yuragi.tables.model import TableModel
 from yuragi.tables.numerals import UNITS, plain
@@ -26,6 +26,7 @@ from yuragi.tables.transformer import ONE_HOT
 
 _KINDS = ("number", "category", "boolean", "date")
 _MOST = 2**53  # rows, values: whole numbers that a float64 holds
+_LEAST_SCALE = 1e-25
 _DIRECTIVES = re.compile(r"%[A-Za-z]")
 _DATE_FORM = re.compile(r"(?:%[YymdbBHMSfIp]|[-/. ,:年月日時分秒])+")
 
@@ -88,6 +89,12 @@ def _check_network(path: str | os.PathLike[str], contents: files.Contents) -> No
         or settings.flag("output_is_function")
     ):
         raise FileError(f"{path} is no file that this yuragi can use: its network is not of a table")
+    # what the encoder gives is within ±FARTHEST; beyond these bounds a float32 could not hold it standardised
+    far = max(map(abs, described.numbers("x_loc")), default=0.0) > 10 * FARTHEST
+    if far or min(described.numbers("x_scale", positive=True), default=1.0) < _LEAST_SCALE:
+        raise described.error("x_scale", described.entry("x_scale"), "not the units of an encoded table")
+    if max(map(abs, [*described.numbers("loc"), *described.numbers("scale")]), default=0.0) > 10 * LARGEST:
+        raise described.error("scale", described.entry("scale"), "not the units of a target")
     for name, tensor in contents.state.items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise FileError(
