@@ -28,7 +28,7 @@ fuzz: $(STAMP)  ## a night's work: damage files and read them
 	$(BIN)/python -m tests.fuzz.run tables --files 100000
 	$(BIN)/python -m tests.fuzz.run models --files 100000
 	$(BIN)/python -m tests.fuzz.run networks --files 50000
-	$(BIN)/python -m tests.fuzz.run commands --files 5000
+	$(BIN)/python -m tests.fuzz.run commands --files 3000
 
 libraries: $(STAMP)  ## convert whole networks of other libraries, untrained
 	$(BIN)/python -m pip install -q -c constraints.txt -r requirements-libraries.txt

@@ -79,7 +79,7 @@ def main() -> None:
     folder.mkdir()
     torch.manual_seed(0)
     expected = {}
-    bnn = yu.bayesianize(network(), likelihood=yu.likelihoods.StudentT(0.3, df=5.0), members=2, seed=0)
+    bnn = yu.bayesianize(network(), likelihood=yu.likelihoods.StudentT(5.0, noise=0.3), members=2, seed=0)
     for name, one in {"network": bnn, "int8": yu.quantization.quantize(bnn)}.items():
         yu.save(one, folder / f"{name}.yuragi", extra={"note": "揺らぎ"})
         expected[name] = said(yu.predict(one, X, samples=4))

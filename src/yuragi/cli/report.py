@@ -30,13 +30,13 @@ def report(
     """
     place = options.device(device)
     options.a_file(output, "--output")
-    from yuragi import report as page
+    from yuragi.report import write
     from yuragi.tables import load_table_model
 
     fitted = load_table_model(model, place)
     given = tables.read(table, encoding, delimiter, sheet)
     notes = [*given.notes, *fitted.schema.notes(given.frame)]
-    page.write(fitted, given.frame, output, lang=lang.value, seed=seed)
+    write(fitted, given.frame, output, lang=lang.value, seed=seed)
     tables.say_notes(notes, as_json)
     if as_json:
         console.say_json({"output": str(output), "rows": len(given.frame), "lang": lang.value, "notes": notes})
