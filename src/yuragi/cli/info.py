@@ -23,11 +23,13 @@ def info(model: options.Model, as_json: options.Json = False) -> None:
     from yuragi.files import read
 
     contents = read(model)
-    found = {"file": str(model), **_network(contents), **_table(model, contents)}
+    found = {"file": str(model), **_table(model, contents), **_network(contents)}
     if as_json:
         console.say_json(_finite(found))
         return
-    table = Table("what", "value", show_header=False)
+    table = Table(show_header=False)
+    for _ in range(2):
+        table.add_column(overflow="fold")
     for name, value in _entries(found):
         table.add_row(name, value)
     console.results.print(table)
@@ -81,7 +83,7 @@ def _entries(found: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]
     entries = []
     for name, value in found.items():
         if isinstance(value, dict):
-            entries += _entries(value, f"{prefix}{name}: ")
+            entries += _entries(value, "" if name == "about" else f"{prefix}{name}: ")
             continue
         if isinstance(value, float):
             text = f"{value:.6g}"
