@@ -139,7 +139,5 @@ def test_a_second_ctrl_c_aborts_and_leaves_no_file(folder: Path) -> None:
     # a fit that does not look up
     busy = "import yuragi.tables.fitting as f\nf.fit_tabular = lambda *_, **__: time.sleep(1000)\n"
     code, _, err = interrupted(folder, busy, times=2)
-    assert code in (1, 130)  # by the version of typer
-    assert "Aborted" in err
-    assert "Traceback" not in err
+    assert (code, err) == (1, "yuragi: aborted, and no model was written\n")
     assert sorted(path.name for path in folder.iterdir()) == before

@@ -7,9 +7,13 @@ import threading
 from types import FrameType
 from typing import Any, Self
 
+import typer
+
+from yuragi.cli.console import complain
+
 
 class Interrupt:
-    """A block in which the first Ctrl-C sets `asked`, and the second raises `KeyboardInterrupt`.
+    """A block in which the first Ctrl-C sets `asked`, and the second ends the command with exit code 1.
 
     Example:
         >>> with Interrupt() as interrupt:
@@ -27,10 +31,13 @@ class Interrupt:
             self._before = signal.signal(signal.SIGINT, self._handle)
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Give Ctrl-C back."""
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Give Ctrl-C back, and end where it was pressed again."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, self._before)
+        if kind is KeyboardInterrupt:
+            complain("aborted, and no model was written")
+            raise typer.Exit(1)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
