@@ -121,6 +121,8 @@ def test_what_is_too_large() -> None:
 
 def test_a_delimiter_that_is_named() -> None:
     assert parsed("a,b;c\n1,2;3\n", delimiter=";").columns.tolist() == ["a,b", "c"]
+    with pytest.raises(TableError, match="a delimiter is one character, got 'tab'"):
+        parsed(TABLE, delimiter="tab")
 
 
 CELL = st.text(st.characters(codec="utf-8", exclude_characters="\0\r", exclude_categories=["Cs"]), max_size=6)

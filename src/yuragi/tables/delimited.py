@@ -59,6 +59,8 @@ def parse(data: bytes, name: str, encoding: str | None = None, delimiter: str | 
         raise TableError(f"{name} is no table of text: it holds NUL bytes")
     if not text or text.isspace():
         raise TableError(f"{name} is empty: a table needs a header and rows")
+    if delimiter is not None and len(delimiter) != 1:
+        raise TableError(f"{name}: a delimiter is one character, got {shown(delimiter)}")
     delimiter = delimiter or find_delimiter(text)
     start = text[:_HEADER]
     if len(start) == _HEADER and "\n" not in start and "\r" not in start:
