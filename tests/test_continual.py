@@ -50,7 +50,7 @@ def learned(posterior: Posterior, data: list[tuple[Tensor, Tensor]], epochs: int
     return bnn
 
 
-@pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1]])
+@pytest.mark.parametrize("order", [[0, 1, 2], pytest.param([2, 0, 1], marks=pytest.mark.slow)])
 def test_mean_field_on_an_orthogonal_design_in_any_order(order: list[int]) -> None:
     data = batches(correlated=False)
     mean, covariance = conjugate(data)

@@ -41,9 +41,7 @@ def bayesian(recipe: Recipe, scale: float, estimator: Estimator, members: int) -
 def run(bnn: yu.Bayesian, recipe: Recipe) -> Tensor:
     """One stochastic pass, [members, *output]."""
     args, kwargs = as_arguments(recipe.x)
-    out = bnn.run(bnn.q(), args, kwargs, finish=bnn.select_output)
-    assert isinstance(out, Tensor)
-    return out if bnn.members > 1 else out.unsqueeze(0)
+    return bnn.step(bnn.prior, args, kwargs, None)[1]
 
 
 def deterministic(net: nn.Module, recipe: Recipe) -> Tensor:

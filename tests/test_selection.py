@@ -18,9 +18,10 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import yuragi as yu
 from yuragi import likelihoods, selection
+from yuragi.held_out import of_all_rows
 from yuragi.likelihoods import Poisson, StudentT
 from yuragi.posteriors import Anchored, MeanField
-from yuragi.priors import FanIn, Laplace, Normal, PerLayer
+from yuragi.priors import FanIn, Laplace
 
 pytestmark = pytest.mark.filterwarnings("ignore::yuragi.training.ConvergenceWarning")  # the fits are short
 
@@ -49,7 +50,8 @@ def choose(bnn: yu.Bayesian, data: Any = (X, Y), **options: Any) -> selection.Se
 
 
 def only_choose(bnn: yu.Bayesian, data: Any, kl_weights: Any = (1.0,), **options: Any) -> selection.Selection:
-    return selection.select(bnn, data, kl_weights=kl_weights, lr=0.02, seed=0, **options)
+    chosen, _ = selection.select(bnn, data, kl_weights=kl_weights, lr=0.02, seed=0, **options)
+    return chosen
 
 
 # -- the scores
@@ -199,6 +201,22 @@ def test_the_inflation_finds_a_factor_that_is_known() -> None:
     assert found.chosen.inflation == pytest.approx(1.5, rel=0.1)
     assert bnn.likelihood.inflation is not None
     assert float(bnn.likelihood.inflation) == pytest.approx(found.chosen.inflation)
+
+
+def test_weights_say_how_much_of_the_data_candidates_see() -> None:
+    # ten rows count as much as the other 90 together, so the share of the candidates depends on which are held out
+    weight = torch.ones(100)
+    weight[:10] = 9.0
+    bnn = bayesian(nn.Linear(1, 1), likelihood=yu.Gaussian(), posterior=Anchored(), members=2)
+    found = only_choose(bnn, (X, Y), sample_weight=weight, epochs=20)
+    assert bnn.likelihood.inflation is not None
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        held = torch.randperm(100)[:20]
+    trained = 1 - float(weight[held].sum() / weight.sum())
+    assert trained != pytest.approx(0.8, abs=0.01)
+    expected = of_all_rows(found.chosen.inflation, trained)
+    assert float(bnn.likelihood.inflation) == pytest.approx(expected)
 
 
 # -- what fit does with it
@@ -438,9 +456,8 @@ def test_what_was_chosen_is_in_the_prediction_and_in_the_file(tmp_path: Path) ->
     loaded = yu.load(tmp_path / "net.yuragi", network())
     assert bnn.likelihood.inflation is not None
     assert loaded.likelihood.inflation is not None
-    assert (
-        float(loaded.likelihood.inflation) == float(bnn.likelihood.inflation) == pytest.approx(found.chosen.inflation)
-    )
+    expected = of_all_rows(found.chosen.inflation, 0.8)  # of a refit on five fours as many rows
+    assert float(loaded.likelihood.inflation) == float(bnn.likelihood.inflation) == pytest.approx(expected)
     for each in (bnn, loaded, yu.quantization.quantize(bnn)):
         p = yu.predict(each, HELD, samples=2, seed=4)
         assert p.provenance["chosen"] == found.chosen.described()
@@ -450,52 +467,3 @@ def test_what_was_chosen_is_in_the_prediction_and_in_the_file(tmp_path: Path) ->
     with pytest.raises(ValueError, match="was loaded"):
         yu.fit(loaded, (X, Y), kl_weight="auto")
     assert yu.fit(loaded, (X, Y), epochs=1).selection is None
-
-
-# -- priors and likelihoods side by side
-
-
-@pytest.mark.parametrize(
-    ("parts", "joined"),
-    [
-        ([Normal(0.5, 1.0), Normal(0.5, 2.0)], "Normal(mean=0.5, scale=tensor([1., 1., 2., 2.]))"),
-        ([Laplace(scale=3.0)] * 2, "Laplace(mean=0.0, scale=tensor([3., 3., 3., 3.]))"),
-        ([Laplace(scale=3.0)], "Laplace(mean=0.0, scale=3.0)"),
-        ([yu.Gaussian(1.0), yu.Gaussian(2.0)], "Gaussian(noise=tensor([1., 1., 2., 2.]))"),
-        ([yu.Gaussian(), yu.Gaussian()], "Gaussian(noise='learned', members=4)"),
-        (
-            [StudentT(4.0), StudentT(8.0)],
-            "StudentT(df=tensor([4., 4., 8., 8.]), noise='learned', members=4)",
-        ),
-        ([Poisson(), Poisson()], "Poisson()"),
-    ],
-    ids=repr,
-)  # fmt: skip
-def test_settings_side_by_side(parts: list[Any], joined: str) -> None:
-    assert repr(selection.beside(parts, each=2)) == joined
-
-
-def test_the_parts_of_a_prior_for_each_layer_are_joined() -> None:
-    parts = [PerLayer({"0": FanIn(gain), "2": Normal(scale=0.5)}, default=Laplace()) for gain in (1.0, 3.0)]
-    joined = selection.beside(parts, each=1)
-    assert joined is not None
-    layers = joined.arguments()["layers"]
-    assert layers["0"].gain.tolist() == [1, 3]
-    assert layers["2"].prior_scale.tolist() == [0.5, 0.5]
-
-
-@pytest.mark.parametrize(
-    "parts",
-    [
-        [FanIn(), Normal()],
-        [Normal(0.0), Normal(1.0)],
-        [yu.Gaussian(), yu.Gaussian(0.1)],
-        [yu.Gaussian(outputs=2), yu.Gaussian()],
-        [FanIn(torch.ones(2))],
-        [PerLayer({"0": FanIn()}), PerLayer({"2": FanIn()})],
-        [PerLayer({"0": FanIn()}), PerLayer({"0": Laplace()})],
-    ],
-    ids=repr,
-)
-def test_what_cannot_stand_side_by_side(parts: list[Any]) -> None:
-    assert selection.beside(parts, each=2) is None

@@ -153,13 +153,8 @@ class Bayesian(StochasticNetwork):
                 f"kl_weight has shape {tuple(kl_weight.shape)}: give a number, or one for each of "
                 f"{self.members} members"
             )
-        q = self.q()
-        # before the pass: the backward pass then takes it last, when what the network's own kept is free again
-        kl = q.kl(self.prior, generator)
         args, kwargs = as_arguments(x)
-        output = self.run(q, args, kwargs, generator, self.select_output)
-        if self.members == 1:
-            output = output.unsqueeze(0)
+        kl, output = self.step(self.prior, args, kwargs, generator)  # [K], [K, B, *out]
         if sample_weight is not None and sample_weight.shape != output.shape[1:2]:
             raise ValueError(
                 f"sample_weight has shape {tuple(sample_weight.shape)}, but there are {output.shape[1]} data"

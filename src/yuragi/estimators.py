@@ -104,15 +104,16 @@ class WeightDraw:
 
     def delta(self, index: int) -> Tensor | None:
         """w − μ, the same for the whole pass; None for a weight without noise."""
+        if self._noise is None and self.scales is None:
+            return None
         if index not in self._deltas:
             with self._as_in_the_pass():
                 if self._noise is not None:
                     self._deltas[index] = self._noise[index]
-                elif self.scales is not None:
+                else:
+                    assert self.scales is not None
                     scale = self.scales[index]
                     self._deltas[index] = scale * torch.empty_like(scale).normal_(generator=self.generator)
-                else:
-                    return None
         return self._deltas[index]
 
     def variance(self, index: int, dtype: torch.dtype) -> Tensor:
@@ -127,8 +128,10 @@ class WeightDraw:
         """w, the same for the whole pass."""
         if index not in self._values:
             delta = self.delta(index)
+            if delta is None:
+                return self.means[index]
             with self._as_in_the_pass():
-                self._values[index] = self.means[index] if delta is None else self.means[index] + delta
+                self._values[index] = self.means[index] + delta
         return self._values[index]
 
     def _as_in_the_pass(self) -> AbstractContextManager[Any]:
@@ -301,7 +304,7 @@ class Substitution(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Run `func` with the draw in place of every weight among its arguments."""
-        kwargs = kwargs or {}
+        kwargs = kwargs or {}  # a small network's pass takes as long as what is done here
         touched = self._touched(args)
         if kwargs:
             touched += self._touched(kwargs.values())
@@ -316,15 +319,18 @@ class Substitution(TorchFunctionMode):
 
     def _run(self, func: Callable[..., Any], args: Any, kwargs: Any, touched: list[int]) -> Any:
         # a spread has a gradient in every row, by the KL, and a draw's is cut from one tensor
-        kwargs = kwargs | dict.fromkeys(_SPARSE_GRADIENT.intersection(kwargs), False)
+        if kwargs:
+            kwargs = kwargs | dict.fromkeys(_SPARSE_GRADIENT.intersection(kwargs), False)
         return self._with_buffers(func, args, kwargs)
 
     def _with_buffers(self, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        if self.buffers is None:
+            return func(*self._replace(args), **self._replace(kwargs))
         try:
             return func(*self._replace(args), **self._replace(kwargs))
         except (WroteShared, RuntimeError):
             # vmap has many ways to say that what is not batched cannot be written to; another error comes again below
-            if self.buffers is None or not self.buffers.make_own(args, kwargs):
+            if not self.buffers.make_own(args, kwargs):
                 raise
         return func(*self._replace(args), **self._replace(kwargs))
 
@@ -347,7 +353,7 @@ class Substitution(TorchFunctionMode):
                 return self.draw.value(index)
             return value if self.buffers is None else self.buffers.own.get(id(value), value)
         if type(value) in (list, tuple):
-            return type(value)(self._replace(one) for one in value)
+            return type(value)([self._replace(one) for one in value])
         if type(value) is dict:
             return {key: self._replace(one) for key, one in value.items()}
         return value

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from yuragi.bayesian import Bayesian, Penalty
 from yuragi.data import Batches, batches, check_pair, take_rows
+from yuragi.pace import Part
 from yuragi.posteriors import Anchored
 from yuragi.prediction import predict
 
@@ -52,7 +53,8 @@ class History:
         log_likelihood: mean log p(y∣x,w), nats per datum.
         kl: KL(q‖p), nats.
         validation: (epoch, mean held-out log-likelihood of the predictive mixture, nats per datum).
-        stopped: "epochs" (ran to the end), "validation" (early stopping) or "callback".
+        stopped: "epochs" (ran to the end), "validation" (early stopping), "callback", "time" (the budget is used up) or
+            "progress" (whoever watches it said so).
         converged: False when the loss was still improving at the end.
         best_epoch: the epoch whose state was kept, with validation.
         settings: what the fit ran with, defaults filled in.
@@ -116,9 +118,11 @@ def train(
     callbacks: Sequence[Callable[[Epoch], bool | None]] = (),
     penalty: Penalty | None = None,
     seed: int | None = None,
+    part: Part | None = None,
 ) -> History:
-    """Train one network with everything decided; arguments as for `yuragi.fit`."""
+    """Train one network with everything decided; `part` says of what, and the other arguments are as for `yuragi.fit`."""
     _check_arguments(epochs, lr, patience, kl_weight)
+    part = Part() if part is None else part
     start = time.perf_counter()
     like = bnn.reference_tensor
     generator = None if seed is None else torch.Generator(like.device).manual_seed(seed)
@@ -157,13 +161,13 @@ def train(
             _initialise_likelihood(bnn, source)
             optimiser = _made(make, groups)
             bnn.recipe = None  # from here on its weights know the data, and no rows of them can be held out
-            run = _Run(bnn, source, optimiser, schedule, kl_weight, generator, epochs, history, penalty)
+            run = _Run(bnn, source, optimiser, schedule, kl_weight, generator, epochs, history, penalty, part)
             run.train(validation, patience, callbacks)
         finally:
             for module, training in modes:
                 module.training = training
     history.seconds = time.perf_counter() - start
-    history.converged = history.stopped != "epochs" or not _still_falling(history.loss)
+    history.converged = history.stopped not in ("epochs", "time") or not _still_falling(history.loss)
     return history
 
 
@@ -181,10 +185,11 @@ class _Run:
         epochs: int,
         history: History,
         penalty: Penalty | None,
+        part: Part,
     ) -> None:
         self.bnn, self.source, self.optimizer, self.history = bnn, source, optimizer, history
         self.schedule, self.kl_weight, self.generator, self.epochs = schedule, kl_weight, generator, epochs
-        self.penalty = penalty
+        self.penalty, self.part = penalty, part
         self.rates = [group["lr"] for group in optimizer.param_groups]
         self.best = -math.inf
         self.best_state: dict[str, Tensor] | None = None
@@ -211,9 +216,13 @@ class _Run:
             if any(stops):
                 self.history.stopped = "callback"
                 break
+            if self.part.stopped is not None:
+                self.history.stopped = self.part.stopped
+                break
             if worse > patience:
                 self.history.stopped = "validation"
                 break
+        self.part.after(total := self.epochs * self.source.steps, total)
         if self.best_state is not None:
             self.bnn.load_state_dict(self.best_state)
 
@@ -221,8 +230,9 @@ class _Run:
         done = (epoch - 1) * self.source.steps
         total = self.epochs * self.source.steps
         sums, rows = torch.zeros(3, device=self.bnn.reference_tensor.device), 0
-        for step, batch in enumerate(self.source):
-            multiplier = self.schedule((done + step) / total)
+        for step, batch in enumerate(self.source, start=done):
+            self.part.after(step, total)
+            multiplier = self.schedule(self.part.done)
             for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
                 group["lr"] = rate * multiplier
             parts = self.bnn.elbo(
@@ -241,6 +251,8 @@ class _Run:
             sums += len(batch.y) * torch.stack([parts.loss.detach(), parts.log_likelihood, parts.kl])
             rows += len(batch.y)
             self.history.steps += 1
+            if self.part.stopped is not None:
+                break
         if rows == 0:
             raise ValueError("the data are empty: the loader yielded no batch")
         return (sums / rows).tolist()

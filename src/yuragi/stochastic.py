@@ -16,6 +16,8 @@ from yuragi.buffers import MemberBuffers, PassBuffers, dropping_reassigned, writ
 from yuragi.estimators import Estimator, NeedsLoop, NeedsSharedDraw, PerExample, Substitution, WeightDraw
 from yuragi.passes import Strategy
 from yuragi.posteriors import Distribution, Posterior
+from yuragi.posteriors.joint import Noise, Value, Variance
+from yuragi.priors import Prior
 from yuragi.weights import LeftOut, Weight
 
 _thread = threading.local()
@@ -118,10 +120,36 @@ class StochasticNetwork(nn.Module):
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
         generator: torch.Generator | None = None,
-        finish: Callable[[Any], Any] = _as_returned,
     ) -> Any:
-        """One stochastic pass of every member with weights from `q`; `finish` is applied to what each one returns."""
-        result = self._tried(lambda: self._noised(q, generator), args, kwargs, generator, finish)
+        """One stochastic pass of every member with weights from `q`."""
+        return self._explored(lambda: self._noised(q, generator), args, kwargs, generator, _as_returned)
+
+    def step(
+        self, prior: Prior, args: Sequence[Any], kwargs: Mapping[str, Any], generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        """KL(q‖prior) of each member, [K], and the selected output of one stochastic pass of every member, [K, B, *out]."""
+        q = self.q()
+        kl: list[Tensor] = []
+
+        def noised() -> tuple[dict[str, Sequence[Tensor]], bool]:
+            # the KL first: the backward pass then takes it last, when what the network's own kept is free again
+            found, stacks, per_example = self._kl_and_noised(q, prior, generator)
+            kl[:] = [found]
+            return stacks, per_example
+
+        output = self._explored(noised, args, kwargs, generator, self.select_output)
+        return kl[0], output.unsqueeze(0) if self.members == 1 else output
+
+    def _explored(
+        self,
+        noised: Callable[[], tuple[dict[str, Sequence[Tensor]], bool]],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        generator: torch.Generator | None,
+        finish: Callable[[Any], Any],
+    ) -> Any:
+        # a pass; `finish` is applied to what each member returns
+        result = self._tried(noised, args, kwargs, generator, finish)
         if not self.explored:
             self._remember(args, kwargs)
         self.explored = True
@@ -144,10 +172,28 @@ class StochasticNetwork(nn.Module):
         mode.can_run_again = False
         return mode
 
+    def _per_example(self, q: Distribution) -> bool:
+        return self.estimator != "shared" and q.independent and not q.is_points
+
+    def _kl_and_noised(
+        self, q: Distribution, prior: Prior, generator: torch.Generator | None
+    ) -> tuple[Tensor, dict[str, Sequence[Tensor]], bool]:
+        joint = q.joint(prior)
+        if joint is None:
+            return q.kl(prior, generator), *self._noised(q, generator)
+        if not self._per_example(q):
+            kl, values = joint(Value, generator)
+            return kl, {"means": values}, False
+        if self.estimator == "local":
+            kl, variances = joint(Variance, generator)
+            return kl, {"means": q.means, "scales": q.spreads() or (), "variances": variances}, True
+        kl, noise = joint(Noise, generator)
+        return kl, {"means": q.means, "deltas": noise}, True
+
     def _noised(self, q: Distribution, generator: torch.Generator | None) -> tuple[dict[str, Sequence[Tensor]], bool]:
         # what each member's draw is made of, and whether the estimator may act per example
         stacks: dict[str, Sequence[Tensor]] = {"means": q.means}
-        per_example = self.estimator != "shared" and q.independent and not q.is_points
+        per_example = self._per_example(q)
         if per_example and self.estimator == "local":
             spreads = q.spreads()
             assert spreads is not None

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from yuragi.bayesian import Bayesian, Penalty
 from yuragi.loop import ConvergenceWarning, Epoch, History, constant, cosine, train
+from yuragi.pace import Job, Part, Progress
 from yuragi.selection import KL_WEIGHTS, select
 
 __all__ = ["ConvergenceWarning", "Epoch", "History", "constant", "cosine", "fit"]
@@ -32,6 +33,8 @@ def fit(
     parameter_groups: Iterable[dict[str, Any]] = (),
     callbacks: Sequence[Callable[[Epoch], bool | None]] = (),
     penalty: Penalty | None = None,
+    time_budget: float | None = None,
+    progress: Progress | None = None,
     seed: int | None = None,
 ) -> History:
     """Train by maximising the ELBO on minibatches; the data are never rescaled.
@@ -57,6 +60,10 @@ def fit(
         callbacks: called with an `Epoch` after each; a true return value stops the fit. They do not see the candidates'.
         penalty: a scalar added to the loss of every batch, from the outputs [K, B, *out] and targets of the same pass, as
             those of `yuragi.penalties`.
+        time_budget: seconds for all of it, the choice included; `epochs` is then the most that is done. Schedule and choice
+            fit themselves into the time, so that the result depends on the machine.
+        progress: called some ten times a second with the fraction of the whole job that is done, the choice included. A true
+            return value stops it, and what has been learnt is kept: during the choice, the members of the best candidate.
         seed: of batches, noise and dropout; the global random state is used when None, and left alone otherwise.
 
     Returns:
@@ -88,6 +95,7 @@ def fit(
         "penalty": penalty,
     }
     parameter_groups = list(parameter_groups)
+    part = Part(Job(time_budget, progress))
     chosen = None
     weight: Any = kl_weight
     if isinstance(kl_weight, str) and kl_weight != "auto":
@@ -97,28 +105,33 @@ def fit(
     if isinstance(kl_weight, (str, list, tuple)) or (bnn.recipe is not None and bnn.recipe.open):
         if parameter_groups:
             raise ValueError("parameter_groups= names parameters, and candidates have others: decide everything first")
-        chosen = select(
+        chosen, part = select(
             bnn,
             data,
             kl_weights=_alternatives(kl_weight),
             validation=validation,
             sample_weight=sample_weight,
             seed=seed,
+            part=part,
             **settings,
         )
         weight = chosen.chosen.kl_weight
-    history = train(
-        bnn,
-        data,
-        kl_weight=weight,
-        sample_weight=sample_weight,
-        validation=validation,
-        patience=patience,
-        parameter_groups=parameter_groups,
-        callbacks=callbacks,
-        seed=seed,
-        **settings,
-    )
+    if chosen is not None and part.job.stopped is not None:
+        history = History(stopped=part.job.stopped, settings={"kl_weight": weight, "seed": seed})
+    else:
+        history = train(
+            bnn,
+            data,
+            kl_weight=weight,
+            sample_weight=sample_weight,
+            validation=validation,
+            patience=patience,
+            parameter_groups=parameter_groups,
+            callbacks=callbacks,
+            seed=seed,
+            part=part,
+            **settings,
+        )
     history.selection = chosen
     bnn.provenance = history.provenance(bnn)
     if not history.converged:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.sklearn.data import heaps
+from tests.tabular.data import heaps
 
 from yuragi.sklearn import BayesianClassifier
 

@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
+from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
-from tests.sklearn.data import Quick, Small, heaps, line
+from tests.tabular.data import Quick, Small, heaps, line
 
 from yuragi.sklearn import BayesianClassifier, BayesianRegressor
 
@@ -53,9 +55,23 @@ def test_joblib_runs_fits_in_processes() -> None:
 
 def test_a_search_finds_the_better_setting() -> None:
     model = BayesianRegressor(**{**FAST, "posterior": "meanfield", "members": 1})
-    search = GridSearchCV(model, {"epochs": [1, 150], "noise": [0.5]}, cv=2).fit(X, Y)
+    search = GridSearchCV(model, {"epochs": [1, 150], "noise": np.array([0.5])}, cv=2).fit(X, Y)
     assert search.best_params_["epochs"] == 150
     assert search.score(X, Y) > 0.9
+    x, y = heaps(2)
+    settings = {"classifier__posterior": ["anchored", "meanfield"], "classifier__members": [2]}
+    pipeline = Pipeline([("scaler", StandardScaler()), ("classifier", BayesianClassifier(**FAST))])
+    assert GridSearchCV(pipeline, settings, cv=2).fit(x, y).score(x, y) == 1
+
+
+def test_cross_validation_scores_what_was_left_out() -> None:
+    model = BayesianRegressor(**{**FAST, "epochs": 200})
+    scores = cross_val_score(model, X, Y, cv=3)
+    folds = [(np.setdiff1d(np.arange(60), out), out) for out in np.array_split(np.arange(60), 3)]
+    expected = [r2_score(Y[out], clone(model).fit(X[kept], Y[kept]).predict(X[out])) for kept, out in folds]
+    np.testing.assert_allclose(scores, expected)
+    x, y = heaps(3)
+    assert (cross_val_score(BayesianClassifier(**{**FAST, "epochs": 300}), x, y, cv=2) == 1).all()
 
 
 @pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame])
@@ -70,9 +86,30 @@ def test_frames_and_their_names(kind: type[Any]) -> None:
         model.predict(X)
 
 
-def test_pipelines_of_frames() -> None:
+@pytest.mark.parametrize("series", [pd.Series, pl.Series])
+def test_targets_and_weights_of_frames(series: type[Any]) -> None:
+    expected = BayesianRegressor(**FAST).fit(X, Y, np.arange(60) % 3).predict(X)
+    found = BayesianRegressor(**FAST).fit(X, series(Y), series(np.arange(60) % 3)).predict(X)
+    np.testing.assert_array_equal(found, expected)
+    x, y = heaps(2)
+    model = BayesianClassifier(**FAST).fit(x, series(y))
+    assert (model.predict(x) == y).all()
+    assert model.score(x, series(y)) == 1
+
+
+@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame])
+def test_several_outputs_from_a_frame(kind: type[Any]) -> None:
+    x, y = line(rows=60, outputs=2)
+    frame = kind({"first": y[:, 0], "second": y[:, 1]})
+    np.testing.assert_array_equal(
+        BayesianRegressor(**FAST).fit(x, frame).predict(x), BayesianRegressor(**FAST).fit(x, y).predict(x)
+    )
+
+
+@pytest.mark.parametrize("output", ["pandas", "polars"])
+def test_pipelines_of_frames(output: str) -> None:
     frame = pd.DataFrame(X, columns=["a", "b"])
-    pipeline = make_pipeline(StandardScaler(), BayesianRegressor(**FAST)).set_output(transform="pandas")
+    pipeline = make_pipeline(StandardScaler(), BayesianRegressor(**FAST)).set_output(transform=output)
     pipeline.fit(frame, Y, bayesianregressor__sample_weight=np.ones(60))
     assert pipeline[-1].feature_names_in_.tolist() == ["a", "b"]
     mean, std = pipeline.predict(frame, return_std=True)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
-from tests.sklearn.data import Quick, line
+from tests.tabular.data import Quick, line
 
 import yuragi as yu
 from yuragi.posteriors import MeanField
@@ -64,3 +64,38 @@ def test_what_is_refused(tmp_path: Path) -> None:
     dates = np.array(["2024-01-01", "2024-01-02"], dtype="datetime64[D]")[np.arange(30) % 2]
     with pytest.raises(TypeError, match="numbers, truth values or strings"):
         BayesianClassifier(**FAST).fit(X, dates).save(path)
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "message"),
+    [
+        ("params", {"colour": 1}, "holds a BayesianClassifier that this yuragi does not know"),
+        ("fitted", {"classes_": {"values": ["a", "b"], "kind": "<U999999999"}}, "a classes_ that cannot be read"),
+        ("fitted", {"classes_": {"values": ["a", "b"], "kind": "<i8"}}, "a classes_ that cannot be read"),
+        ("fitted", {"classes_": {"values": [1, 300], "kind": "|i1"}}, "a classes_ that cannot be read"),
+        ("fitted", {"classes_": ["a", "b"]}, "a classes_ that cannot be read"),
+        ("fitted", None, "does not know"),
+    ],
+    ids=str,
+)
+def test_a_file_that_describes_its_estimator_otherwise_is_refused(
+    part: str, change: dict[str, Any] | None, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "m.yuragi"
+    model = BayesianClassifier(**FAST).fit(X, np.where(Y > 7, "a", "b"))
+    model.save(path)
+    extra = yu.files.read(path).extra
+    extra["sklearn"][part] = None if change is None else extra["sklearn"][part] | change
+    yu.files.save(model.model_.bnn, path, extra)
+    with pytest.raises(yu.FileError, match=message):
+        BayesianClassifier.load(path, module=Quick)
+
+
+def test_a_file_from_before_a_setting_was_there_has_its_default(tmp_path: Path) -> None:
+    path = tmp_path / "m.yuragi"
+    model = BayesianRegressor(**FAST).fit(X, Y)
+    model.save(path)
+    extra = yu.files.read(path).extra
+    del extra["sklearn"]["params"]["estimator"]
+    yu.files.save(model.model_.bnn, path, extra)
+    assert BayesianRegressor.load(path, module=Quick).get_params() == model.get_params()

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from scipy.linalg import hadamard
-from tests.sklearn.data import Quick, heaps, line
+from tests.tabular.data import Quick, heaps, line
 from torch import nn
 
 from yuragi.posteriors import FullCovariance
@@ -54,9 +54,32 @@ def test_batches_in_any_order_give_the_conjugate_answer(order: list[int]) -> Non
     assert model.predict(at, return_std=True)[1][0] == pytest.approx(np.hypot(expected, NOISE), rel=0.02)
 
 
-def test_a_full_covariance_can_go_on_too() -> None:
+@pytest.mark.slow
+def test_a_full_covariance_gives_the_conjugate_answer_for_correlated_inputs() -> None:
     x, y = line(rows=60)
-    model = BayesianRegressor(FullCovariance(), noise=NOISE, module=nn.Linear, epochs=300, random_state=0)
+    x[:, 1] = 0.8 * x[:, 0] + 0.6 * x[:, 1]
+    model = BayesianRegressor(FullCovariance(), noise=NOISE, module=nn.Linear, epochs=3000, random_state=0)
+    for batch in (slice(0, 25), slice(25, 60)):  # standardised by the first one, whose units are not those of all
+        model.partial_fit(x[batch], y[batch])
+    fitted = model.model_
+    scale = fitted.scale.item()
+    design = np.column_stack([(x - fitted.x_loc.numpy()) / fitted.x_scale.numpy(), np.ones(60)])
+    noise = NOISE / scale
+    covariance = np.linalg.inv(
+        design.T @ design / noise**2 + np.diag([2.0, 2.0, 1.0])
+    )  # weights N(0, 1/2), bias N(0, 1)
+    mean = covariance @ design.T @ ((y - fitted.loc.item()) / scale) / noise**2
+    q = fitted.bnn.q()
+    whitening = np.linalg.inv(np.linalg.cholesky(covariance))
+    got = np.concatenate([part.detach().numpy().ravel() for part in q.mean])
+    assert np.abs(whitening @ (got - mean)).max() < 0.3
+    root = whitening @ q.root[0].detach().numpy()  # type: ignore[attr-defined]
+    assert np.abs(root @ root.T - np.eye(3)).max() < 0.2
+
+
+def test_a_full_covariance_learns_from_each_batch() -> None:
+    x, y = line(rows=60)
+    model = BayesianRegressor(FullCovariance(), noise=NOISE, module=nn.Linear, epochs=100, random_state=0)
     first = model.partial_fit(x[:30], y[:30]).predict_uncertainty(x)["epistemic"].mean()
     second = model.partial_fit(x[30:], y[30:]).predict_uncertainty(x)["epistemic"].mean()
     assert second < 0.9 * first

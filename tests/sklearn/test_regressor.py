@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from tests.sklearn.data import Small, global_state, line
+from tests.tabular.data import Small, global_state, line
 from torch import nn
 
 from yuragi.posteriors import FullCovariance
@@ -121,18 +121,19 @@ def test_a_fixed_random_state_repeats_and_leaves_the_global_ones_alone(single: B
 @pytest.mark.parametrize(
     "settings",
     [
-        {"posterior": "meanfield"},
+        {"posterior": "meanfield", "module": Small},
         {"posterior": FullCovariance(), "members": 1, "module": Small},
         {"estimator": "flipout", "posterior": "meanfield", "members": 2},
-        {"module": Small, "noise": 0.5},
+        {"estimator": "shared", "posterior": "meanfield", "members": 1, "module": Small},
+        {"module": lambda d_in, d_out: nn.Sequential(nn.Linear(d_in, 4), nn.Tanh(), nn.Linear(4, d_out)), "noise": 0.5},
     ],
     ids=str,
 )
 def test_every_posterior_predicts(settings: dict[str, Any]) -> None:
     model = BayesianRegressor(**{**FAST, **settings}).fit(X, Y)
     assert np.isfinite(model.predict(X, return_cov=True)[1]).all()
-    assert model.get_params()["posterior"] is model.posterior
-    assert type(clone(model).posterior) is type(model.posterior)
+    again = clone(model).fit(X, Y)  # with the same settings, which the first fit left as they were
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
 
 
 def test_functions_are_smooth_and_as_many_as_there_are(single: BayesianRegressor) -> None:
@@ -153,9 +154,15 @@ def test_what_is_refused(single: BayesianRegressor) -> None:
         single.predict(X, return_std=True, return_cov=True)
     with pytest.raises(ValueError, match="level must lie strictly between 0 and 1"):
         single.predict_interval(X, 1.0)
-    for method in ("predict", "predict_interval", "predict_uncertainty", "sample_functions", "predict_distribution"):
+    wrong: list[Any] = [0.5, []]
+    for levels in wrong:
+        with pytest.raises(ValueError, match="levels must be a list of probabilities"):
+            single.predict_quantiles(X, levels)
+    for method in ("predict", "predict_interval", "predict_uncertainty", "predict_distribution"):
         with pytest.raises(NotFittedError):
             getattr(BayesianRegressor(), method)(X)
+    with pytest.raises(NotFittedError):
+        BayesianRegressor().sample_functions(X, 3)
     with pytest.raises(ValueError, match="zero"):
         BayesianRegressor(**FAST).fit(X, Y, sample_weight=np.zeros(60))
     with pytest.raises(ValueError, match="a minimum of 2 is required"):

@@ -140,9 +140,9 @@ class ConstantScale(LocationScale):
         return residual
 
     def check_targets(self, y: Tensor) -> None:
-        """Refuse class labels and, when the noise is learned, targets that are all the same."""
+        """Refuse class labels and, where the noise is to be learned from them, targets that are all the same."""
         super().check_targets(y)
-        if self.learned:
+        if self.learned and self.scale.raw.requires_grad:
             check_varied(y, self.scale.raw.shape[1], "the learned noise")
 
     def initialise(self, y: Tensor) -> None:
@@ -207,9 +207,10 @@ class NetworkScale(LocationScale):
         return residual * torch.exp(0.5 * (variance.sqrt() * unit[..., residual.shape[-1] :] - 0.5 * variance))
 
     def check_targets(self, y: Tensor) -> None:
-        """Refuse class labels, and targets that are all the same."""
+        """Refuse class labels, and at first targets that are all the same: later, the past holds the scale."""
         super().check_targets(y)
-        check_varied(y, self.spread.shape[1], "the scale")
+        if not bool(self.initialised):
+            check_varied(y, self.spread.shape[1], "the scale")
 
     @torch.no_grad()
     def initialise(self, y: Tensor) -> None:

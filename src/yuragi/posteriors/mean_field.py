@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from yuragi.flat import in_transform, joined, pieces, split_like
+from yuragi.posteriors.joint import Form, KLAndForm, kl_and_form
 from yuragi.posteriors.posterior import Distribution, Posterior, inverse_softplus, positive_scale
 from yuragi.priors import Normal, Prior
-from yuragi.spreads import Spreads
+from yuragi.spreads import OnDemand, Spreads
 from yuragi.weights import Weight
 
 LARGE = 2**20
@@ -50,7 +51,7 @@ class MeanField(Posterior):
         """q(w) around `means`, list of [K, *shape], or of [*shape] where K, the number of members, is 1."""
         rho = self.rho
         if rho.numel() < LARGE or torch.compiler.is_compiling() or in_transform():
-            return MeanFieldDistribution(means, members, F.softplus(rho))
+            return MeanFieldDistribution(means, members, rho)
         return LargeMeanFieldDistribution(means, members, rho)
 
     def arguments(self) -> dict[str, Any]:
@@ -59,16 +60,30 @@ class MeanField(Posterior):
 
 
 class MeanFieldDistribution(Distribution):
-    """Independent Normals with means μ and standard deviations σ [K, P]."""
+    """Independent Normals with means μ and standard deviations softplus(ρ), ρ [K, P]."""
 
-    def __init__(self, means: Sequence[Tensor], members: int, sigma: Tensor) -> None:
+    def __init__(self, means: Sequence[Tensor], members: int, rho: Tensor) -> None:
         super().__init__(means, members)
-        self._sigma = sigma
+        self._rho = rho
+        self._sigma: Tensor | None = None
 
     @property
     def sigma(self) -> Tensor:
-        """Standard deviation of each weight, [K, P], the weights one after another."""
+        """Standard deviation of each weight, [K, P], the weights one after another; made when first asked for."""
+        if self._sigma is None:
+            self._sigma = F.softplus(self._rho)
         return self._sigma
+
+    def spreads(self) -> Sequence[Tensor]:
+        """Standard deviation of each weight, in the shapes of `means`; made when first asked for."""
+        made: list[list[Tensor]] = []
+
+        def make(index: int) -> Tensor:
+            if not made:
+                made.append(pieces(self.sigma, self.means))
+            return made[0][index]
+
+        return OnDemand(make, len(self.means))
 
     def noise(self, generator: torch.Generator | None = None) -> Sequence[Tensor]:
         """σ·ε for each weight and member, in the shapes of `means`."""
@@ -81,6 +96,21 @@ class MeanFieldDistribution(Distribution):
     def kl(self, prior: Prior, generator: torch.Generator | None = None) -> Tensor:
         """KL(q‖p) of each member, [K], nats, summed over all weights; `generator` is for priors without a closed form."""
         return prior.kl_from_normal(self.means, self.sigma, generator)
+
+    def joint(self, prior: Prior) -> KLAndForm | None:
+        """What makes the KL and the noise of a step in one, under a Normal prior whose scale stays."""
+        rho, means = self._rho, self.means
+        if torch.compiler.is_compiling() or in_transform() or any(mean.dtype != rho.dtype for mean in means):
+            return None
+        if not isinstance(prior, Normal) or type(prior).kl_from_normal is not Normal.kl_from_normal or prior.learning:
+            return None
+        parameters = prior.flat(rho)
+
+        def make(form: type[Form], generator: torch.Generator | None) -> tuple[Tensor, Sequence[Tensor]]:
+            unit = rho.new_empty(rho.shape if form.random else 0, requires_grad=False).normal_(generator=generator)
+            return kl_and_form(form, rho, unit, parameters, means)
+
+        return make
 
     def sample(self, member: Sequence[int], generator: torch.Generator | None) -> list[Tensor]:
         """Draw s from member `member[s]`: list of [S, *shape]."""
@@ -96,8 +126,7 @@ class LargeMeanFieldDistribution(MeanFieldDistribution):
     """The same distribution for a large network: weight by weight, for the sake of memory; ρ is [K, P]."""
 
     def __init__(self, means: Sequence[Tensor], members: int, rho: Tensor) -> None:
-        Distribution.__init__(self, means, members)
-        self._rho = rho
+        super().__init__(means, members, rho)
         self._spreads = Spreads(rho, means)
 
     @property
@@ -108,6 +137,9 @@ class LargeMeanFieldDistribution(MeanFieldDistribution):
     def spreads(self) -> Sequence[Tensor]:
         """Standard deviation of each weight, in the shapes of `means`."""
         return self._spreads.sigma()
+
+    def joint(self, prior: Prior) -> None:
+        """None: all weights at once take more memory than each by itself."""
 
     def variances(self) -> Sequence[Tensor]:
         """Variance of each weight, in the shapes of `means`."""

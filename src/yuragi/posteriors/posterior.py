@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from yuragi.flat import pieces, split_like
+from yuragi.posteriors.joint import KLAndForm
 from yuragi.priors import Prior
 from yuragi.weights import Weight
 
@@ -63,6 +64,10 @@ class Distribution(ABC):
     @abstractmethod
     def kl(self, prior: Prior, generator: torch.Generator | None = None) -> Tensor:
         """KL(q‖p) of each member, [K], nats, summed over all weights; `generator` is for priors without a closed form."""
+
+    def joint(self, prior: Prior) -> KLAndForm | None:
+        """What makes `kl` and noise of a step in one, where that is possible and pays; see `yuragi.posteriors.joint`."""
+        return None
 
     @abstractmethod
     def sample(self, member: Sequence[int], generator: torch.Generator | None) -> list[Tensor]:

@@ -9,6 +9,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from yuragi.prediction import NumericPrediction
+from yuragi.tabular import TabularModel
+
 Array = npt.NDArray[Any]
 
 
@@ -54,6 +57,12 @@ def heaps(classes: int = 3, rows: int = 40) -> tuple[Array, Array]:
     angle = 2 * np.pi * label / classes
     x = 10 * np.stack([np.cos(angle), np.sin(angle)], 1) + 0.3 * rng.normal(size=(len(label), 2))
     return x, np.array([f"heap {c}" for c in range(classes)])[label]
+
+
+def numeric(model: TabularModel, x: Any, **settings: Any) -> NumericPrediction:
+    prediction = model.predict(x, **settings)
+    assert isinstance(prediction, NumericPrediction)
+    return prediction
 
 
 def global_state() -> tuple[Any, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from yuragi.rows import Rows, standardised
+from yuragi.tabular.rows import Rows, standardised
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(30, 3)), RNG.normal(size=(30, 2))

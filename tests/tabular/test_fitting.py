@@ -1,34 +1,21 @@
-"""Models of tables of numbers: units, noise, posteriors, weights, updates and files, against what is known of the data."""
+"""Fitting tables of numbers: units, noise, weights, odd data and updates, against what is known of the data."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import time
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tests.sklearn.data import Small, global_state, heaps, line
+from tests.tabular.data import Small, global_state, heaps, line, numeric
 from torch import nn
 
-import yuragi as yu
-from yuragi import likelihoods
-from yuragi.networks import TabularNetwork
-from yuragi.posteriors import Anchored, FullCovariance, MeanField
-from yuragi.prediction import ClassificationPrediction, NumericPrediction, StudentTPrediction
-from yuragi.priors import FanIn, PerLayer
-from yuragi.tabular import TabularModel, fit_tabular, load_tabular, update_tabular
+from yuragi.prediction import ClassificationPrediction
+from yuragi.tabular import fit_tabular, update_tabular
 
 pytestmark = pytest.mark.filterwarnings("ignore::yuragi.ConvergenceWarning")
 FAST: dict[str, Any] = {"posterior": "anchored", "members": 4, "epochs": 30}
-
-
-def numeric(model: TabularModel, x: Any, **settings: Any) -> NumericPrediction:
-    prediction = model.predict(x, **settings)
-    assert isinstance(prediction, NumericPrediction)
-    return prediction
-
-
 SLOW = pytest.mark.slow
 
 
@@ -126,16 +113,6 @@ def test_weights_that_are_not_whole_weigh() -> None:
     assert 0.05 < epistemic < 0.4
 
 
-def test_what_is_said_of_a_row_does_not_depend_on_the_others() -> None:
-    x, y = line(rows=300)
-    for settings in (FAST, {**FAST, "posterior": "meanfield", "members": 1, "epochs": 5}):
-        model = fit_tabular(x, y, "regression", **settings)
-        whole, one = numeric(model, x), numeric(model, x[273:274])
-        assert torch.equal(one.samples[:, 0], whole.samples[:, 273])
-        for name in ("mean", "std", "epistemic", "aleatoric"):
-            torch.testing.assert_close(getattr(one, name)[0], getattr(whole, name)[273], rtol=1e-12, atol=0)
-
-
 def test_inputs_far_from_zero_keep_their_differences() -> None:
     x, y = line(rows=60)
     near = numeric(fit_tabular(x, y, "regression", **FAST), x)
@@ -153,87 +130,43 @@ def test_seeds_decide_and_the_global_states_are_left_alone() -> None:
     assert not torch.equal(first.samples, other.samples)
 
 
-# -- what the settings mean
-
-
-def test_auto_chooses_among_the_priors_of_the_network() -> None:
-    x, y = line(rows=60)
-    model = fit_tabular(x, y, "regression", epochs=10)
-    assert isinstance(model.bnn.posterior, Anchored)
-    assert isinstance(model.bnn.likelihood, likelihoods.HeteroscedasticStudentT)
-    assert model.bnn.members == 10
-    assert model.history is not None
-    assert model.history.selection is not None
-    assert len(model.history.selection.candidates) == 4
-    assert isinstance(numeric(model, x), StudentTPrediction)
-    own = fit_tabular(x, y, "regression", module=Small, epochs=10)
-    assert own.history is not None
-    assert own.history.selection is not None
-    gains = {candidate.prior.arguments()["gain"] for candidate in own.history.selection.candidates}
-    assert gains == {0.5, 1.0, 2.0}
-
-
-@pytest.mark.parametrize(
-    ("x", "y"),
-    [
-        line(rows=39),
-        (line(rows=400)[0], (np.arange(400) == 7).astype(float)),  # the one that differs might be held out
-    ],
-    ids=["few rows", "few that differ"],
-)
-def test_with_little_to_choose_by_nothing_is_chosen(x: Any, y: Any) -> None:
-    for posterior in ("auto", "meanfield"):
-        model = fit_tabular(x, y, "regression", posterior=posterior, epochs=3)
-        assert model.history is not None
-        assert model.history.selection is None
-        assert model.history.settings["kl_weight"] == (1.0 if posterior == "auto" else 0.1)
-        prior = model.bnn.prior
-        assert isinstance(prior, PerLayer)
-        bins = prior.arguments()["layers"]["bins"]
-        assert isinstance(bins, FanIn)
-        assert bins.gain == 0.1
-
-
-def test_mean_field_is_one_posterior_or_a_mixture_with_a_chosen_weight() -> None:
-    x, y = line(rows=60)
-    mixture = fit_tabular(x, y, "regression", posterior="meanfield", epochs=3)
-    assert mixture.bnn.members == 5
-    assert mixture.history is not None
-    assert mixture.history.selection is not None
-    assert {c.kl_weight for c in mixture.history.selection.candidates} == {1.0, 0.3, 0.1, 0.03, 0.01}
-    one = fit_tabular(x, y, "regression", posterior="meanfield", members=1, epochs=3)
-    assert one.history is not None
-    assert one.history.selection is None
-    assert one.history.settings["kl_weight"] == 1.0
-    assert isinstance(one.bnn.posterior, MeanField)
-
-
-def test_a_posterior_itself_is_taken_as_it_is() -> None:
-    x, y = line(rows=60)
-    full = fit_tabular(x, y, "regression", posterior=FullCovariance(0.02), module=nn.Linear, epochs=3)
-    assert (type(full.bnn.posterior), full.bnn.members, full.bnn.estimator) == (FullCovariance, 1, "shared")
-    assert fit_tabular(x, y, "regression", posterior=Anchored(seed=1), epochs=3).bnn.members == 10
-
-
-def test_a_network_of_ones_own_has_the_outputs_that_its_noise_needs() -> None:
-    seen = []
-
-    def make(inputs: int, outputs: int) -> nn.Module:
-        seen.append((inputs, outputs))
-        return nn.Linear(inputs, outputs)
-
-    x, y = line(rows=20, outputs=2)
-    for noise in ("auto", "heteroscedastic", "learned", 1.0):
-        fit_tabular(x, y, "regression", module=make, noise=noise, epochs=1)
-    fit_tabular(x, np.arange(20) % 5, "classification", module=make, epochs=1)
-    assert seen == [(2, 4), (2, 4), (2, 2), (2, 2), (2, 5)]
-
-
 def test_callbacks_see_every_epoch() -> None:
     x, y = line(rows=30)
     seen: list[int] = []
     fit_tabular(x, y, "regression", callbacks=[lambda epoch: seen.append(epoch.epoch)], **FAST)
     assert seen == list(range(1, 31))
+
+
+def test_a_job_is_watched_from_its_choice_to_its_end_and_may_be_stopped() -> None:
+    x, y = line(rows=60)
+    settings: dict[str, Any] = {"module": Small, "members": 4}
+    told: list[float] = []
+    model = fit_tabular(x, y, "regression", epochs=20, progress=told.append, **settings)
+    assert told == sorted(told)
+    assert told[-1] == 1
+    assert model.history is not None
+    assert (model.history.stopped, len(model.history.loss)) == ("epochs", 20)
+    stopped = fit_tabular(x, y, "regression", progress=lambda done: done > 0, **settings)  # 2,000 steps else
+    assert stopped.history is not None
+    assert stopped.history.stopped == "progress"
+    assert bool(numeric(stopped, x).std.isfinite().all())
+
+
+def test_a_time_is_kept() -> None:
+    x, y = line(rows=60)
+    start = time.perf_counter()
+    model = fit_tabular(x, y, "regression", epochs=10**6, time_budget=0.5, module=Small, members=2)
+    assert time.perf_counter() - start < 20  # and not hours
+    assert model.history is not None
+    assert model.history.stopped == "time"
+    with pytest.raises(ValueError, match="time_budget must be a positive number of seconds, got -1"):
+        fit_tabular(x, y, "regression", time_budget=-1.0, **FAST)
+
+
+def test_the_network_is_put_on_the_device() -> None:
+    x, y = line(rows=20)
+    with pytest.raises(RuntimeError, match="meta"):  # nothing can be computed there, and no other is everywhere
+        fit_tabular(x, y, "regression", device="meta", **FAST)
 
 
 # -- odd data
@@ -248,19 +181,18 @@ def test_a_constant_target_is_predicted_with_a_hundredth_of_it_as_noise() -> Non
 
 def test_a_constant_output_among_others() -> None:
     x, y = line(rows=100)
-    p = numeric(
-        fit_tabular(x, np.column_stack([y, np.full(100, 2000.0)]), "regression", posterior="anchored", epochs=300), x
-    )
+    both = np.column_stack([y, np.full(100, 2000.0)])
+    p = numeric(fit_tabular(x, both, "regression", posterior="anchored", members=3, epochs=300), x)
     assert (p.mean[:, 1] - 2000).abs().max() < 10
     assert (p.mean[:, 0] - torch.from_numpy(y)).square().mean().sqrt() < 0.7
     with pytest.raises(ValueError, match="output 1 of the targets is constant"):
-        fit_tabular(x, np.column_stack([y, np.full(100, 2000.0)]), "regression", noise="learned", **FAST)
+        fit_tabular(x, both, "regression", noise="learned", **FAST)
 
 
 def test_classes_that_lie_apart_are_told_apart() -> None:
     x, y = heaps(4)
     label = np.unique(y, return_inverse=True)[1]
-    model = fit_tabular(x, label, "classification", members=5, epochs=150)
+    model = fit_tabular(x, label, "classification", members=3, epochs=150)
     p = model.predict(np.vstack([x, [[0.0, 0.0]]]))
     assert isinstance(p, ClassificationPrediction)
     assert p.probs.shape == (161, 4)
@@ -277,7 +209,7 @@ def test_classes_may_be_known_before_they_are_seen() -> None:
     assert p.probs.shape == (30, 3)
 
 
-# -- updates and files
+# -- updates
 
 
 def test_an_update_leaves_the_model_and_its_units_as_they_were() -> None:
@@ -306,75 +238,14 @@ def test_an_update_is_refused_where_it_does_not_fit() -> None:
         update_tabular(fit_tabular(x, y, "regression", **FAST), x, y)
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {},
-        {"posterior": "auto"},
-        {"posterior": "meanfield"},
-        {"noise": "learned"},
-        {"noise": 0.3},
-        {"module": Small},
-        {"posterior": FullCovariance(), "members": 1, "module": Small},
-    ],
-    ids=str,
-)
-def test_a_file_is_complete(settings: dict[str, Any], tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    x = np.column_stack([rng.normal(size=60), np.full(60, 3.0), np.arange(60) % 2, np.arange(60) % 5])
-    model = fit_tabular(x, rng.normal(size=(60, 2)), "regression", **{**FAST, **settings})
-    model.save(tmp_path / "m.yuragi", {"note": 1})
-    assert yu.files.read(tmp_path / "m.yuragi").extra["note"] == 1
-    loaded = load_tabular(tmp_path / "m.yuragi", settings.get("module"))
-    assert loaded.history is None
-    assert isinstance(loaded.bnn.module, TabularNetwork) == ("module" not in settings)
-    one, other = numeric(model, x), numeric(loaded, x)
-    assert torch.equal(one.samples, other.samples)
-    assert torch.equal(one.std, other.std)
-
-
-def test_files_of_other_kinds_are_refused(tmp_path: Path) -> None:
-    x, y = line(rows=20)
-    path = tmp_path / "m.yuragi"
-    fit_tabular(x, y, "regression", module=Small, **FAST).save(path)
-    with pytest.raises(ValueError, match="network of your own, whose code no file can hold: give module="):
-        load_tabular(path)
-    with pytest.raises(yu.FileError, match="another architecture"):
-        load_tabular(path, nn.Linear)
-    fit_tabular(x, y, "regression", **FAST).save(path)
-    with pytest.raises(ValueError, match="leave module= out"):
-        load_tabular(path, Small)
-    yu.save(yu.bayesianize(nn.Linear(2, 1)), path)
-    with pytest.raises(yu.FileError, match="without its standardisation"):
-        load_tabular(path)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"task": "ranking"}, 'task must be "regression" or "classification"'),
-        ({"task": "classification", "noise": "learned"}, "noise='learned' is for regression"),
-        ({"noise": "loud"}, "noise must be \"auto\", .* got 'loud'"),
-        ({"noise": -1.0}, "a positive number in the units of y, got -1.0"),
-        ({"noise": True}, "got True"),
-        ({"posterior": "laplace"}, "posterior must be \"auto\", .* got 'laplace'"),
-        ({"members": 0}, "members must be at least 1"),
-        ({"estimator": "magic"}, "estimator must be one of"),
-        ({"epochs": 0}, "epochs must be at least 1"),
-    ],
-)
-def test_bad_settings_are_refused(settings: dict[str, Any], message: str) -> None:
-    x, y = line(rows=20)
-    task = settings.get("task", "regression")
-    target = np.arange(20) % 2 if task == "classification" else y
-    with pytest.raises(ValueError, match=message):
-        fit_tabular(x, target, **{"task": "regression", **FAST, **settings})
-
-
-def test_predictions_refuse_other_columns() -> None:
-    x, y = line(rows=20)
-    model = fit_tabular(x, y, "regression", **FAST)
-    with pytest.raises(ValueError, match="x has 3 columns, but the model was fitted to 2"):
-        model.predict(np.zeros((5, 3)))
-    with pytest.raises(TypeError, match=r"module must make an nn.Module, got int"):
-        fit_tabular(x, y, "regression", module=lambda a, b: a * b)  # type: ignore[arg-type,return-value]
+@pytest.mark.parametrize("noise", ["auto", "learned", "heteroscedastic", 0.5])
+def test_an_update_may_be_of_a_row_and_of_another_scale_and_leaves_a_learned_noise(noise: Any) -> None:
+    x, y = line(rows=30)
+    one: dict[str, Any] = {"posterior": "meanfield", "members": 1, "module": nn.Linear, "epochs": 30}
+    model = fit_tabular(x, y, "regression", noise=noise, **one)
+    for rows, factor in ((slice(0, 1), 1.0), (slice(None), 100.0)):
+        after = update_tabular(model, x[rows], factor * y[rows], epochs=30)
+        before = dict(model.bnn.likelihood.named_parameters()) | dict(model.bnn.likelihood.named_buffers())
+        now = dict(after.bnn.likelihood.named_parameters()) | dict(after.bnn.likelihood.named_buffers())
+        assert all(torch.equal(now[name], value) for name, value in before.items())
+        assert not torch.equal(numeric(after, x).mean, numeric(model, x).mean)
