@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test browser slow libraries lint types format clean
+.PHONY: help demo test browser slow fuzz libraries lint types format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ browser:
 
 slow: $(STAMP)  ## the longer tests
 	$(BIN)/python -m pytest -q -m slow
+
+fuzz: $(STAMP)  ## a night's work: damage files and read them
+	$(BIN)/python -m tests.fuzz.run tables --files 100000
 
 libraries: $(STAMP)  ## convert whole networks of other libraries, untrained
 	$(BIN)/python -m pip install -q -c constraints.txt -r requirements-libraries.txt

@@ -21,7 +21,7 @@ import warnings
 from tests.fuzz.corpus import Sample
 from tests.fuzz.targets import TARGETS
 
-SECONDS_PER_FILE = 20
+SECONDS_PER_FILE = 60
 MEMORY = 2 << 30  # beyond what the process has when it starts
 
 
@@ -61,7 +61,8 @@ def main(arguments: list[str] | None = None) -> int:
         if time.monotonic() - start > given.seconds:
             break
         name, data = damaged(given.target, given.seed, number)
-        print(f"file {number}: {name}", end="\r", file=sys.stderr)  # what a crash was about
+        if (number - given.first) % 100 == 0:  # where to look after a crash of the interpreter
+            print(f"from file {number}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
         faulthandler.dump_traceback_later(SECONDS_PER_FILE, exit=True)
         began = time.monotonic()
         try:

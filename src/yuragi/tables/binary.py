@@ -50,7 +50,7 @@ def parquet(data: bytes, name: str, largest: int) -> pd.DataFrame:
         nested = [field.name for field in about.schema_arrow if arrow.types.is_nested(field.type)]
         if nested:  # whose size no limit on rows and columns bounds
             warnings.warn(
-                f"{name}: columns of lists or records are left out: {shown(nested, 200)}", TableWarning, stacklevel=4
+                f"{name}: columns of lists or records are left out: {shown(nested, 200)}", TableWarning, stacklevel=3
             )
         flat = [field.name for field in about.schema_arrow if field.name not in nested]
         texts = [field.name for field in about.schema_arrow if _is_text(arrow, field.type)]
@@ -80,7 +80,9 @@ def workbook(data: bytes, name: str, largest: int, sheet: str | None = None) -> 
                 raise TableError(f"{name} is a zip archive and no Excel workbook: unpack it")
         _check_bytes(name, size, largest)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of styles and extensions that have nothing to do with values
+            warnings.filterwarnings(
+                "ignore", module="openpyxl"
+            )  # of styles and extensions that have nothing to do with values
             book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
             rows = _rows(_sheet(book, name, sheet), name)
     except TableError:
@@ -162,7 +164,7 @@ def _sheet(book: Any, name: str, sheet: str | None) -> Any:
         sheet = next(iter(sheets))
         if len(sheets) > 1:
             warnings.warn(
-                f"{name}: the first of {len(sheets)} sheets is read, {shown(sheet)}", TableWarning, stacklevel=5
+                f"{name}: the first of {len(sheets)} sheets is read, {shown(sheet)}", TableWarning, stacklevel=4
             )
     if sheet not in sheets:
         raise TableError(f"{name} has no sheet {shown(sheet)}; it has {', '.join(map(shown, sheets))}")

@@ -119,9 +119,9 @@ def _factorized(column: pd.Series[Any]) -> tuple[list[int], list[Any]]:
 def _kind(value: Any) -> Storage:
     if isinstance(value, (bool, np.bool_)):
         return "boolean"
-    if isinstance(value, (numbers.Real, decimal.Decimal, datetime.timedelta, np.timedelta64)):
+    if isinstance(value, (numbers.Real, decimal.Decimal, datetime.timedelta)):
         return "number"
-    if isinstance(value, (datetime.date, datetime.time, np.datetime64)):
+    if isinstance(value, (datetime.date, datetime.time)):
         return "moment"
     return "text"
 
@@ -136,8 +136,8 @@ def _text(value: Any) -> str:
 
 
 def _float(value: Any) -> float:
-    if isinstance(value, (datetime.timedelta, np.timedelta64)):
-        return pd.Timedelta(value).total_seconds()
+    if isinstance(value, datetime.timedelta):
+        return value.total_seconds()
     try:
         return float(value)
     except OverflowError:  # an integer or a fraction beyond 1e308

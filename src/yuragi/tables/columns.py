@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import pandas as pd
@@ -60,8 +60,12 @@ class Column:
 
     @classmethod
     def restore(cls, described: Mapping[str, Any]) -> Self:
-        """The column that `described` described."""
-        return cls(
+        """The column that `described` described.
+
+        Raises:
+            ValueError: it is no description of a column (or a `KeyError`, `TypeError`, or `AttributeError`).
+        """
+        column = cls(
             described["name"],
             described["kind"],
             described["missing"],
@@ -70,6 +74,18 @@ class Column:
             described["notation"],
             tuple(described["words"]),
         )
+        ranged = column.kind in ("number", "date")
+        texts = [column.name, column.notation, *column.words, *column.levels]
+        if (
+            column.kind not in get_args(Kind)
+            or not all(isinstance(text, str) for text in texts)
+            or not all(isinstance(count, int) for count in [column.missing, *column.levels.values()])
+            or len(column.quantiles) != 101 * ranged
+            or bool(column.levels) == ranged
+            or not np.isfinite(np.array(column.quantiles, dtype=np.float64)).all()
+        ):
+            raise ValueError(f"column {shown(column.name)} is not described as one")
+        return column
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import re
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from yuragi.tables.errors import TableError, shown
 COLUMNS = 10_000
 """The most columns of a table."""
 
-CELLS = 50_000_000
+CELLS = 20_000_000
 """The most cells of a table: rows times columns."""
 
 DELIMITERS = ("\t", ";", "|", ",")
@@ -30,6 +31,7 @@ _BOMS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 _SHIFT_JIS = re.compile(rb"[\x81-\x9f\xe0-\xfc][\x40-\x7e\x80-\xfc]|[\xa1-\xdf]+")
+_HEADER = 10_000_000  # characters in which the first line has to end
 _SAMPLE = 1 << 16  # of the text, in which the delimiter is looked for, and of the bytes for the encoding
 _MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "-NaN", "-nan", "null", "NULL", "None", "<NA>", "#N/A", "#NA", "NaT")
 _TOO_LONG = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")
@@ -57,10 +59,13 @@ def parse(data: bytes, name: str, encoding: str | None = None, delimiter: str | 
         raise TableError(
             f"{name} holds NUL bytes: it is damaged, no text table, or UTF-16 without a mark (give its encoding)"
         )
-    if not text.strip():
+    if not text or text.isspace():
         raise TableError(f"{name} is empty: a table needs a header and rows")
     delimiter = delimiter or find_delimiter(text)
-    header = _parsed(text, name, delimiter, first_row=True).iloc[0].tolist()
+    start = text[:_HEADER]
+    if len(start) == _HEADER and "\n" not in start and "\r" not in start:
+        raise TableError(f"{name} has a first line of more than {_HEADER:,} characters, which is no header")
+    header = _parsed(start, name, delimiter, first_row=True).iloc[0].tolist()
     if len(header) > COLUMNS:
         raise TableError(f"{name} has {len(header):,} columns, at most {COLUMNS:,} can be used: leave some out")
     lines = max(text.count("\n"), text.count("\r")) + 1
@@ -94,8 +99,12 @@ def decode(data: bytes, name: str, encoding: str | None = None) -> str:
     for one in tried:
         try:
             return data.decode(one)
-        except UnicodeDecodeError:
-            continue
+        except UnicodeDecodeError as error:
+            if one.startswith("utf-8") and _mostly_utf8(data):  # what follows would be read as something else, silently
+                line = data.count(b"\n", 0, error.start) + 1
+                raise TableError(
+                    f"{name} is UTF-8 with a damaged character in line {line}: correct it, or give its encoding"
+                ) from error
         except LookupError as error:
             raise TableError(f"{name}: there is no encoding {shown(one)}") from error
     raise TableError(f"{name} is no text in {' or '.join(tried)}: save it as UTF-8, or give its encoding")
@@ -130,15 +139,17 @@ def with_numbers(frame: pd.DataFrame) -> pd.DataFrame:
     """
     columns = [frame.iloc[:, place] for place in range(frame.shape[1])]
     written = [[numerals.plain(text) for text in pd.unique(column.dropna())] for column in columns]
-    votes = {numerals.decides(texts) for texts in written}
-    decimal = "," if "," in votes and "." not in votes else "."
-    made = [_numbers(column, numerals.notation(texts, decimal)) for column, texts in zip(columns, written, strict=True)]
+    found = [numerals.decimals(texts) for texts in written]
+    clear = {signs for signs, _ in found if len(signs) == 1}
+    default = "," if clear == {","} else "."
+    made = [
+        _numbers(column, signs if len(signs) == 1 else default) if signs and not unit else column
+        for column, (signs, unit) in zip(columns, found, strict=True)
+    ]
     return pd.concat(made, axis=1) if made else frame
 
 
-def _numbers(column: pd.Series[Any], notation: str | None) -> pd.Series[Any]:
-    if notation not in (".", ","):
-        return column
+def _numbers(column: pd.Series[Any], notation: str) -> pd.Series[Any]:
     codes, distinct = pd.factorize(column)
     texts = [numerals.plain(text) for text in distinct]
     gone = codes < 0
@@ -150,6 +161,12 @@ def _numbers(column: pd.Series[Any], notation: str | None) -> pd.Series[Any]:
     return pd.Series(np.array([*numerals.numbers(texts, notation), np.nan])[codes], index=column.index)
 
 
+def _mostly_utf8(data: bytes) -> bool:
+    found = Counter(data[: 16 * _SAMPLE].decode("utf-8", errors="replace"))
+    bad = found["\ufffd"]
+    return 9 * bad < sum(count for sign, count in found.items() if not sign.isascii()) - bad
+
+
 def _japanese(data: bytes) -> bool:
     found = _SHIFT_JIS.findall(data[: 16 * _SAMPLE])
     likely = sum(len(one) > 1 and (one[0] < 0xA0 or 0xA0 < one[0] < 0xE0) for one in found)
@@ -159,7 +176,7 @@ def _japanese(data: bytes) -> bool:
 def _parsed(text: str, name: str, delimiter: str, first_row: bool) -> pd.DataFrame:
     try:
         return pd.read_csv(
-            io.StringIO(text, newline=""),
+            io.BytesIO(text.encode()),  # a StringIO would take four bytes for each character
             sep=delimiter,
             header=None,
             nrows=1 if first_row else None,

@@ -4,28 +4,33 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.compose import ColumnTransformer
-from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.model_selection import KFold
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler, TargetEncoder
 from sklearn.utils.validation import check_is_fitted
 
-from yuragi.tables import cells, numerals
-from yuragi.tables.calendar import Calendar, varying
+from yuragi.tables import cells
 from yuragi.tables.cells import Floats
 from yuragi.tables.columns import Column
 from yuragi.tables.errors import TableError, shown
-from yuragi.tables.schema import FEW, Schema, as_frame, features, read_features
-
-ONE_HOT = 20
-"""The most levels of a category that get an output of their own, the most frequent ones."""
+from yuragi.tables.frames import as_frame, features, read_features
+from yuragi.tables.schema import FEW, Schema
+from yuragi.tables.transformer import (
+    ONE_HOT,
+    Learned,
+    built,
+    finite,
+    has_indicator,
+    is_large,
+    learn,
+    matrix,
+    scales,
+    target_encoder,
+)
 
 FARTHEST = 1e6
 """Outputs are cut off here, in standard deviations; no value of a training table of 10¹² rows is as far out."""
@@ -90,15 +95,15 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         table, targets = self._fit(frame, y)
         encoded = self._encoded(table)
         if self._learned.encodings and len(table) > 1:
-            codes = _matrix(self.columns_, table)[:, len(self.columns_) :]
+            codes = matrix(self.columns_, read_features(table, self.columns_))[:, len(self.columns_) :]
             held_out = np.empty((len(codes), codes.shape[1] * targets.shape[1]))
             for kept, fold in KFold(min(_FOLDS, len(codes)), shuffle=True, random_state=0).split(codes):
                 parts = [
-                    _target_encoder(self.columns_).fit(codes[kept], target[kept]).transform(codes[fold])
+                    target_encoder(self.columns_).fit(codes[kept], target[kept]).transform(codes[fold])
                     for target in targets.T
                 ]
                 held_out[fold] = np.concatenate(parts, axis=1)
-            encoded[:, encoded.shape[1] - held_out.shape[1] :] = _finite(held_out)
+            encoded[:, encoded.shape[1] - held_out.shape[1] :] = finite(held_out)
         return encoded
 
     def transform(self, frame: Any) -> Floats:
@@ -145,7 +150,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         try:
             encoder = cls(schema)
             columns = tuple(Column.restore(column) for column in described["columns"])
-            encoder._set(columns, _Learned(**described["learned"]), [column.name for column in columns])
+            encoder._set(columns, Learned(**described["learned"]), [column.name for column in columns])
         except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
             raise TableError(f"not the description of a table's encoder ({shown(str(error), 200)})") from error
         return encoder
@@ -161,180 +166,43 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if not len(table):
             raise TableError("the table has no rows")
         columns = features(table)[0] if self.schema is None else self.schema.columns
-        values = _matrix(columns, table)
+        values = matrix(columns, read_features(table, columns))
         if y is None and self.schema is not None and self.schema.target.name in table.columns:
             y = self.schema.targets(table)
-        large = any(_large(column) for column in columns)
+        large = any(is_large(column) for column in columns)
         targets = _targets(y, self.schema, len(table)) if large and y is not None else np.empty((len(table), 0))
-        self._set(columns, _learn(columns, values, targets), list(table.columns))
+        self._set(columns, learn(columns, values, targets), list(table.columns))
         return table, targets
 
-    def _set(self, columns: tuple[Column, ...], learned: _Learned, names: list[str]) -> None:
+    def _set(self, columns: tuple[Column, ...], learned: Learned, names: list[str]) -> None:
         self.columns_, self._learned = columns, learned
         self.feature_names_in_, self.n_features_in_ = np.array(names, dtype=object), len(names)
-        self._transformer = _built(columns, learned)
+        self._transformer = built(columns, learned)
 
     def _encoded(self, table: pd.DataFrame) -> Floats:
         if not len(table):
             raise TableError("the table has no rows")
-        encoded = np.asarray(self._transformer.transform(_matrix(self.columns_, table)), dtype=np.float64)
+        encoded = np.asarray(
+            self._transformer.transform(matrix(self.columns_, read_features(table, self.columns_))), dtype=np.float64
+        )
         return np.clip(encoded, -FARTHEST, FARTHEST)
 
     def _outputs(self) -> Iterator[tuple[Column, str]]:
-        # in the order of the branches of `_built`
+        # in the order of the branches of `built`
         yield from ((column, column.name) for column in self.columns_ if column.kind in ("number", "boolean"))
         for column in self.columns_:
             for part in self._learned.dates.get(column.name, {}).get("parts", ()):
                 yield column, f"{column.name} ({part})"
-        yield from ((column, f"{column.name} missing") for column in self.columns_ if _has_indicator(column))
+        yield from ((column, f"{column.name} missing") for column in self.columns_ if has_indicator(column))
         for column in self.columns_:
             if column.kind == "category":
                 yield from ((column, f"{column.name}={level}") for level in list(column.levels)[:ONE_HOT])
-                yield from [(column, f"{column.name} other")] * _large(column)
+                yield from [(column, f"{column.name} other")] * is_large(column)
                 yield from [(column, f"{column.name} missing")] * bool(column.missing)
         outputs = len(self._learned.encodings)
         for place in range(outputs):
             which = f" {place + 1}" if outputs > 1 else ""
-            yield from ((column, f"{column.name} mean target{which}") for column in self.columns_ if _large(column))
-
-
-@dataclass(frozen=True)
-class _Learned:
-    """What `fit` learns beyond the columns, in numbers and text alone.
-
-    Args:
-        numbers: by column, [value for missing ones, loc, scale].
-        dates: by column, "fill", and "parts" of the calendar with their "loc" and "scale".
-        encodings: [outputs][large categories][levels], the mean target of each level.
-    """
-
-    numbers: dict[str, list[float]]
-    dates: dict[str, dict[str, Any]]
-    encodings: list[list[list[float]]]
-
-
-def _learn(columns: tuple[Column, ...], values: Floats, targets: Floats) -> _Learned:
-    numbers, dates = {}, {}
-    for column, column_values in zip(columns, values.T, strict=False):  # without the codes of large categories
-        if column.kind == "category":
-            continue
-        found = column_values[~np.isnan(column_values)]
-        if column.quantiles:
-            fill = column.quantiles[50]
-        else:
-            fill = float(cells.TRUTH.get(numerals.plain(next(iter(column.levels))).lower(), False))
-        filled = np.where(np.isnan(column_values), fill, column_values)
-        if column.kind == "date":
-            parts = varying(found if found.size else filled)
-            loc, scale = _scales(Calendar(parts).transform(filled[:, None]))
-            dates[column.name] = {"fill": fill, "parts": parts, "loc": loc, "scale": scale}
-        else:
-            loc, scale = _scales(filled[:, None])
-            numbers[column.name] = [fill, loc[0], scale[0]]
-    codes = values[:, len(columns) :]
-    fitted = [_target_encoder(columns).fit(codes, target) for target in targets.T]
-    return _Learned(
-        numbers, dates, [[_finite(level_means).tolist() for level_means in one.encodings_] for one in fitted]
-    )
-
-
-def _scales(values: Floats) -> tuple[list[float], list[float]]:
-    loc, scale = values.mean(0), values.std(0)
-    constant = np.ptp(values, 0) <= 1e-12 * np.abs(values).max(0)
-    return loc.tolist(), np.where(constant | (scale == 0), 1.0, scale).tolist()
-
-
-def _built(columns: tuple[Column, ...], learned: _Learned) -> ColumnTransformer:
-    # Fitted on two made-up rows, so that every transformer is complete by its own fit, then given the numbers learned: the
-    # fitted and the restored encoder are made by the same steps from the same numbers.
-    places = {column.name: place for place, column in enumerate(columns)}
-    categories = [column for column in columns if column.kind == "category"]
-    large = [column for column in columns if _large(column)]
-    branches: list[tuple[str, Any, list[int]]] = []
-    if learned.numbers:
-        branches.append(("number", _standardiser(), [places[name] for name in learned.numbers]))
-    for number, (name, date) in enumerate(learned.dates.items()):
-        branches.append((f"date {number}", _standardiser(Calendar(date["parts"])), [places[name]]))
-    indicated = [places[column.name] for column in columns if _has_indicator(column)]
-    if indicated:
-        branches.append(("missing", MissingIndicator(features="all"), indicated))
-    if categories:
-        levels = [_shown_codes(column) for column in categories]
-        encoder = OneHotEncoder(categories=levels, handle_unknown="ignore", sparse_output=False)
-        branches.append(("category", encoder, [places[column.name] for column in categories]))
-    for output in range(len(learned.encodings)):
-        branches.append(
-            (f"target {output}", _target_encoder(columns), [len(columns) + place for place in range(len(large))])
-        )
-    example = np.zeros((2, len(columns) + len(large)))
-    for name, (fill, _, _) in learned.numbers.items():
-        example[:, places[name]] = fill
-    for name, date in learned.dates.items():
-        example[:, places[name]] = date["fill"]
-    built = ColumnTransformer(branches, sparse_threshold=0).fit(example, np.array([0.0, 1.0]))
-    fitted = built.named_transformers_
-    if learned.numbers:
-        _give_scales(fitted["number"], *np.array(list(learned.numbers.values())).T[1:])
-    for number, date in enumerate(learned.dates.values()):
-        _give_scales(fitted[f"date {number}"], np.array(date["loc"]), np.array(date["scale"]))
-    for output, encodings in enumerate(learned.encodings):
-        fitted[f"target {output}"].encodings_ = [np.array(level_means) for level_means in encodings]
-        fitted[f"target {output}"].target_mean_ = 0.0  # the targets are standardised
-    return built
-
-
-def _standardiser(*between: Any) -> Pipeline:
-    steps = [SimpleImputer(strategy="median", keep_empty_features=True), *between, StandardScaler()]
-    return Pipeline([(str(place), step) for place, step in enumerate(steps)])
-
-
-def _give_scales(pipeline: Pipeline, loc: Floats, scale: Floats) -> None:
-    scaler = pipeline[-1]
-    scaler.mean_, scaler.scale_, scaler.var_ = loc, scale, scale**2
-
-
-def _target_encoder(columns: tuple[Column, ...]) -> TargetEncoder:
-    # after the levels come the codes of missing and of other values
-    levels = [np.arange(len(column.levels) + 2.0) for column in columns if _large(column)]
-    # two folds, for the two rows of `_built`; `fit` takes none
-    return TargetEncoder(categories=levels, target_type="continuous", cv=2)
-
-
-def _matrix(columns: tuple[Column, ...], table: pd.DataFrame) -> Floats:
-    # one column each: numbers with NaN where missing or infinite, and codes; then the codes of large categories once more
-    read = read_features(table, columns)
-    shown_values, large = [], []
-    for column in columns:
-        values = read[column.name]
-        if column.kind != "category":
-            shown_values.append(np.where(np.isfinite(values), values, np.nan))
-            continue
-        levels = len(column.levels)
-        own = min(levels, ONE_HOT)
-        other = own if _large(column) else -1
-        shown_values.append(np.where(values == levels, own + 1, np.where(values < own, values, other)))
-        shown_values[-1][values == -1] = other
-        if _large(column):
-            large.append(np.where(values == -1, levels + 1, values))
-    return np.stack([*shown_values, *large], axis=1)
-
-
-def _shown_codes(column: Column) -> Floats:
-    own = min(len(column.levels), ONE_HOT)
-    return np.array([*range(own), *[own] * _large(column), *[own + 1] * bool(column.missing)], dtype=np.float64)
-
-
-def _large(column: Column) -> bool:
-    return column.kind == "category" and len(column.levels) > ONE_HOT
-
-
-def _has_indicator(column: Column) -> bool:
-    return column.kind != "category" and bool(column.missing)
-
-
-def _finite(encodings: Floats) -> Floats:
-    # of levels without rows, and of targets that are constant in a fold
-    return np.where(np.isfinite(encodings), encodings, 0.0)
+            yield from ((column, f"{column.name} mean target{which}") for column in self.columns_ if is_large(column))
 
 
 def _targets(y: Any, schema: Schema | None, rows: int) -> Floats:
@@ -353,7 +221,7 @@ def _targets(y: Any, schema: Schema | None, rows: int) -> Floats:
     if not np.isfinite(numbers).all():
         row = int((~np.isfinite(numbers)).any(axis=1).argmax())
         raise TableError(f"the target is {numbers[row].max():g} in row {row + 1}: drop the rows without a target")
-    loc, scale = (np.array(part) for part in _scales(numbers))
+    loc, scale = (np.array(part) for part in scales(numbers))
     standardised: Floats = (numbers - loc) / scale
     return standardised
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class TableError(ValueError):
     """A table that cannot be used as it is: which file, row or column, why, and what to do."""
@@ -19,5 +21,26 @@ def shown(value: object, longest: int = 40) -> str:
         ("'a\\nb'", '1.5', "'xxxxxx…")
     """
     # a long text is cut before it is quoted: quoting a hundred megabytes would take as many again
-    text = repr(value[: longest + 1]) if isinstance(value, str) else repr(value)
+    text = repr(value[: longest + 1]) if isinstance(value, str) else str(value)
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def counted(number: int, what: str) -> str:
+    """A count in words.
+
+    Example:
+        >>> counted(1, "row"), counted(2000, "row")
+        ('1 row', '2,000 rows')
+    """
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def listed(names: Iterable[object], most: int = 10) -> str:
+    """Names in a message.
+
+    Example:
+        >>> listed(["a", "b", "c"], most=2)
+        "'a', 'b' and 1 more"
+    """
+    quoted = [shown(str(name)) for name in names]
+    return ", ".join(quoted[:most]) + (f" and {len(quoted) - most:,} more" if len(quoted) > most else "")

@@ -17,6 +17,7 @@ UNITS = ("$", "€", "£", "¥", "₩", "%", "円")
 """What may stand before or behind every number of a column; a percentage keeps its value, 12 for "12%"."""
 
 _SPACES = " \u00a0\u202f'’"  # between groups of three digits, in either notation
+_LONGEST = 1000  # characters of a number; the largest float64 has 309 digits
 _PLAIN_INTEGER = re.compile(r"[+-]?(?:0|[1-9][0-9]{0,17})")
 _LEADING_ZERO = re.compile(r"[+-]?0[0-9]+")
 
@@ -35,14 +36,18 @@ _NOT_IN_PYTHON = {
 
 
 def plain(text: str) -> str:
-    """A text as it is compared: without spaces around it, and in half-width characters.
+    """A text as it is compared: without spaces around it, and, unless it is long, in half-width characters.
 
     Example:
         >>> plain(" １２３％ "), plain("−5")
         ('123%', '-5')
     """
     text = text.strip()
-    return text if text.isascii() else unicodedata.normalize("NFKC", text).replace("−", "-").strip()
+    return (
+        text
+        if text.isascii() or len(text) > _LONGEST
+        else unicodedata.normalize("NFKC", text).replace("−", "-").strip()
+    )
 
 
 def notation(texts: Iterable[str], default: str = ".") -> str | None:
@@ -58,24 +63,32 @@ def notation(texts: Iterable[str], default: str = ".") -> str | None:
         >>> notation(["1.234", "0,5"]), notation(["1,234", "0.5"]), notation(["3%", "12.5%"]), notation(["7", "x"])
         (',', '.', '.%', None)
     """
-    texts = list(texts)
-    if not texts:
+    signs, unit = decimals(texts)
+    if not signs:
         return None
+    return (signs if len(signs) == 1 else default) + unit
+
+
+def decimals(texts: Iterable[str]) -> tuple[str, str]:
+    """The decimal signs with which all texts are numbers, and their unit: ".", ",", ".," where both will do, or "".
+
+    Example:
+        >>> decimals(["1.5", "2"]), decimals(["1,5 €"]), decimals(["1.234"]), decimals(["a"])
+        (('.', ''), (',', '€'), ('.,', ''), ('', ''))
+    """
+    texts = list(texts)
+    if not texts or any(len(text) > _LONGEST for text in texts):
+        return "", ""
     unit = next((unit for unit in UNITS if texts[0].startswith(unit) or texts[0].endswith(unit)), "")
-    numbers = [_without(text, unit) for text in texts]
-    if None in numbers or any(_LEADING_ZERO.fullmatch(number) for number in numbers if number is not None):
-        return None
-    fits = {decimal: all(_NUMBER[decimal].fullmatch(number or "") for number in numbers) for decimal in _NUMBER}
-    if fits["."] and fits[","]:
-        return default + unit
-    return next((decimal + unit for decimal, all_fit in fits.items() if all_fit), None)
-
-
-def decides(texts: Iterable[str]) -> str | None:
-    """The decimal sign that a column's numbers leave no choice about, or None."""
-    texts = list(texts)
-    one, other = notation(texts, "."), notation(texts, ",")
-    return one[0] if one is not None and one == other else None
+    numbers = [_without(text, unit) for text in texts] if unit else texts
+    signs = "".join(
+        sign
+        for sign, pattern in _NUMBER.items()
+        if all(text is not None and pattern.fullmatch(text) for text in numbers)
+    )
+    if signs and any(_LEADING_ZERO.fullmatch(text) for text in numbers if text is not None):
+        return "", ""
+    return signs, unit if signs else ""
 
 
 def number(text: str, notation: str) -> float | None:
@@ -87,7 +100,7 @@ def number(text: str, notation: str) -> float | None:
     """
     decimal, unit = notation[:1] or ".", notation[1:]
     digits = _without(text, unit)
-    if digits is None or not _NUMBER[decimal].fullmatch(digits):
+    if digits is None or len(digits) > _LONGEST or not _NUMBER[decimal].fullmatch(digits):
         return None
     return float(digits.translate(_NOT_IN_PYTHON[decimal]))
 

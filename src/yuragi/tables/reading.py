@@ -15,7 +15,7 @@ import pandas as pd
 from yuragi.tables import binary, delimited
 from yuragi.tables.errors import TableError, TableWarning, shown
 
-LARGEST = 1 << 30
+LARGEST = 1 << 28
 """The most bytes of a table that are read, after decompression."""
 
 _GZIP, _PARQUET, _ZIP = b"\x1f\x8b", b"PAR1", b"PK\x03\x04"

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import pandas as pd
 
-from yuragi.tables import cells, columns, dates, numerals
+from yuragi.tables import cells, columns, numerals
 from yuragi.tables.columns import Column, LeftOut
-from yuragi.tables.errors import TableError, shown
+from yuragi.tables.errors import TableError, counted, listed, shown
+from yuragi.tables.frames import as_frame, features, read_features
+from yuragi.tables.notes import unusual
 
 Task = Literal["regression", "classification"]
 
@@ -72,12 +74,12 @@ class Schema:
         """
         frame = as_frame(frame)
         if target not in frame.columns:
-            raise TableError(f"the target column {shown(target)} is missing; the table has {_listed(frame.columns)}")
+            raise TableError(f"the target column {shown(target)} is missing; the table has {listed(frame.columns)}")
         gone = cells.missing(frame[target])
         if gone.all():
             raise TableError(f"the target {shown(target)} has no values in {len(frame):,} rows: nothing to learn")
         rows = frame[~gone].reset_index(drop=True)
-        goal, task = _target(rows[target], target, task)
+        goal, task = _target(rows[target], np.flatnonzero(~gone), target, task)
         found, left_out = features(rows.drop(columns=target))
         classes = tuple(sorted(goal.levels, key=_order)) if task == "classification" else ()
         return cls(found, left_out, replace(goal, missing=int(gone.sum())), task, classes, len(rows))
@@ -105,7 +107,7 @@ class Schema:
         else:
             places = {level: place for place, level in enumerate(self.classes)}
             values = np.array([places.get(text or "", -1) for text in _class_texts(column, self.classes)], np.int64)
-            bad, what = values < 0, f"none of the classes {_listed(self.classes)}"
+            bad, what = values < 0, f"none of the classes {listed(self.classes)}"
         if bad.any():
             row = int(bad.argmax())
             raise TableError(
@@ -141,11 +143,11 @@ class Schema:
         frame = as_frame(frame)
         notes: list[str] = []
         for column, values in zip(self.columns, self.check(frame).values(), strict=True):
-            notes += [f"column {shown(column.name)}: {note}" for note in _notes(column, values, frame[column.name])]
+            notes += [f"column {shown(column.name)}: {note}" for note in unusual(column, values, frame[column.name])]
         known = {self.target.name, *(one.name for one in self.columns), *(one.name for one in self.left_out)}
         extra = [str(name) for name in frame.columns if name not in known]
         if extra:
-            notes.append(f"{_count(len(extra), 'column')} that the model does not use: {_listed(extra)}")
+            notes.append(f"{counted(len(extra), 'column')} that the model does not use: {listed(extra)}")
         return notes
 
     def described(self) -> dict[str, Any]:
@@ -160,83 +162,31 @@ class Schema:
             TableError: it is no description of a schema.
         """
         try:
-            return cls(
+            schema = cls(
                 tuple(Column.restore(column) for column in described["columns"]),
-                tuple(LeftOut(**one) for one in described["left_out"]),
+                tuple(LeftOut(str(one["name"]), str(one["reason"])) for one in described["left_out"]),
                 Column.restore(described["target"]),
                 described["task"],
                 tuple(described["classes"]),
                 described["rows"],
             )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise TableError(f"not the description of a table's schema ({error})") from error
+            classes = schema.target.levels if schema.task == "classification" else ()
+            if schema.task not in get_args(Task) or set(schema.classes) != set(classes) or not schema.columns:
+                raise ValueError(f"a {shown(schema.task)} with {len(schema.classes)} classes")
+            if not isinstance(schema.rows, int):
+                raise ValueError(f"{shown(schema.rows)} rows")
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise TableError(f"not the description of a table's schema ({shown(str(error), 200)})") from error
+        return schema
 
     def _check_target(self, frame: pd.DataFrame) -> None:
         if self.target.name not in frame.columns:
             raise TableError(
-                f"the target column {shown(self.target.name)} is missing; the table has {_listed(frame.columns)}"
+                f"the target column {shown(self.target.name)} is missing; the table has {listed(frame.columns)}"
             )
 
 
-def as_frame(table: Any) -> pd.DataFrame:
-    """A table as a DataFrame of pandas whose column names are text: from pandas, polars, pyarrow, or an array [N, D].
-
-    Raises:
-        TableError: it is no table, or a name stands for several columns.
-    """
-    if not isinstance(table, pd.DataFrame):
-        if hasattr(table, "to_pandas"):
-            table = table.to_pandas()
-        elif np.ndim(table) == 2:
-            values = np.asarray(table)
-            table = pd.DataFrame(values, columns=[f"x{place}" for place in range(values.shape[1])])
-        if not isinstance(table, pd.DataFrame):
-            raise TableError(f"expected a table (a DataFrame or an array [rows, columns]), got {type(table).__name__}")
-    names = [str(name) for name in table.columns]
-    repeated = pd.Index(names).duplicated()
-    if repeated.any():
-        raise TableError(f"column {shown(names[repeated.argmax()])} appears more than once: rename one of them")
-    return table.set_axis(names, axis=1)
-
-
-def features(frame: pd.DataFrame) -> tuple[tuple[Column, ...], tuple[LeftOut, ...]]:
-    """Which columns of a training table are features, and which are not and why.
-
-    A running number is an identifier only beside other features: where it is all that there is, it is used.
-
-    Raises:
-        TableError: no column is left to predict from.
-    """
-    if not len(frame):
-        raise TableError("the table has no rows")
-    found = [columns.find(name, frame[name]) for name in frame.columns]
-    if not any(isinstance(one, Column) for one in found):
-        found = [columns.find(name, frame[name], keep_running=True) for name in frame.columns]
-    left_out = tuple(one for one in found if isinstance(one, LeftOut))
-    kept = tuple(one for one in found if isinstance(one, Column))
-    if not kept:
-        why = "; ".join(f"{shown(one.name)} is left out ({one.reason})" for one in left_out[:10])
-        raise TableError(f"the table has no column to predict from{': ' if why else ''}{why}")
-    return kept, left_out
-
-
-def read_features(frame: pd.DataFrame, wanted: Sequence[Column]) -> dict[str, cells.Floats]:
-    """The wanted columns of a table, by name, each as `columns.read` does.
-
-    Raises:
-        TableError: columns are missing, or hold another kind of value than in the training table.
-    """
-    present = set(frame.columns)
-    lost = [column.name for column in wanted if column.name not in present]
-    if lost:
-        raise TableError(
-            f"{_count(len(lost), 'column')} of the training table {'is' if len(lost) == 1 else 'are'} missing: "
-            f"{_listed(lost, 50)}; the table has {_listed(frame.columns)}"
-        )
-    return {column.name: columns.read(column, frame[column.name]) for column in wanted}
-
-
-def _target(column: pd.Series[Any], name: str, task: Task | None) -> tuple[Column, Task]:
+def _target(column: pd.Series[Any], places: np.ndarray[Any, Any], name: str, task: Task | None) -> tuple[Column, Task]:
     quoted = shown(name)
     found = columns.find(name, column, keep_running=True)
     if isinstance(found, LeftOut):
@@ -245,8 +195,8 @@ def _target(column: pd.Series[Any], name: str, task: Task | None) -> tuple[Colum
         values = columns.read(found, column)
         row = int((~np.isfinite(values)).argmax())
         raise TableError(
-            f"the target {quoted} is {shown(column.iloc[row])} in a row (and {found.missing - 1:,} more rows are alike), "
-            "among numbers: correct it, or leave it empty"
+            f"the target {quoted} is {shown(column.iloc[row])} in row {places[row] + 1}, among numbers: correct it, or "
+            f"leave it empty ({counted(found.missing, 'such row')})"
         )
     if found.kind == "date":
         raise TableError(f"the target {quoted} is a date: give it as a number, such as days since a first one")
@@ -302,39 +252,3 @@ def _order(level: str) -> tuple[bool, float, bool, str]:
     # numbers as numbers, no before yes, anything else by its letters
     number, truth = numerals.number(level, "."), cells.TRUTH.get(level.lower())
     return number is None, number or 0.0, bool(truth), level
-
-
-def _notes(column: Column, values: cells.Floats, written: pd.Series[Any]) -> list[str]:
-    notes = []
-    gone = values == len(column.levels) if column.kind == "category" else cells.missing(written)
-    if gone.any() and not column.missing:
-        notes.append(f"{_count(int(gone.sum()), 'missing value')}, and the training table had none")
-    if np.isinf(values).any():
-        notes.append(f"{_count(int(np.isinf(values).sum()), 'infinite number')}, taken as missing")
-    unseen = values == -1 if column.kind == "category" else np.isnan(values) & ~gone & (column.kind == "boolean")
-    if unseen.any():
-        row = int(unseen.argmax())
-        notes.append(
-            f"{_count(int(unseen.sum()), 'value')} that the training table had not, the first in row {row + 1}: "
-            f"{shown(written.iloc[row])}"
-        )
-    if column.quantiles:
-        low, high = column.quantiles[0], column.quantiles[-1]
-        outside = np.isfinite(values) & ((values < low) | (values > high))
-        if outside.any():
-            row = int(outside.argmax())
-            show = dates.written if column.kind == "date" else "{:g}".format
-            notes.append(
-                f"{_count(int(outside.sum()), 'value')} outside the training range {show(low)} to {show(high)}, "
-                f"the first in row {row + 1}: {show(values[row])}"
-            )
-    return notes
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-def _listed(names: Any, most: int = 10) -> str:
-    names = [shown(str(name)) for name in names]
-    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
