@@ -14,7 +14,7 @@ try:
     from yuragi.report.subject import Model
     from yuragi.report.words import Words
     from yuragi.tables.errors import TableError
-    from yuragi.tables.schema import as_frame
+    from yuragi.tables.frames import as_frame
 except ModuleNotFoundError as error:
     if error.name not in ("jinja2", "plotly"):
         raise
