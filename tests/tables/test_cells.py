@@ -27,7 +27,7 @@ DAY = datetime.datetime(2024, 3, 1, tzinfo=datetime.UTC).timestamp()
         (pd.Series([True, False]), "boolean"),
         (pd.Series([True, None], dtype="boolean"), "boolean"),
         (pd.Series([True, None], dtype=object), "boolean"),
-        (pd.Series(pd.to_datetime(["2024-03-01", None])), "moment"),
+        (pd.Series([datetime.datetime(2024, 3, 1), pd.NaT]), "moment"),
         (pd.Series([datetime.date(2024, 3, 1), None], dtype=object), "moment"),
         (pd.Series([datetime.time(9, 30)], dtype=object), "moment"),
         (pd.Series(["a", None]), "text"),

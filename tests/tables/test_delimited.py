@@ -95,12 +95,12 @@ def test_integers_stay_integers_also_beside_missing_values() -> None:
         (" \n\n ", "t.csv is empty"),
         (
             "a,b\n1,2,3\n",
-            "line 2 has 3 fields and the header 2: correct the line, or put quotes around fields that hold ','",
+            "line 2 has 3 fields and the header 2: correct the line, put quotes around fields that hold ','",
         ),
         ('a,b\n1,2\n"3,4\n', r'a quote \("\) that opens in line 3 is never closed: close or remove it'),
-        ("a,b\n1,\x002\n", "t.csv holds NUL bytes: it is damaged, no text table, or UTF-16 without a mark"),
+        ("a,b\n1,\x002\n", "t.csv is no text, or UTF-16 without a mark .give its encoding.: it holds NUL bytes"),
         ("1,2\n3,4\n", "t.csv has no header: its first line holds numbers only .'1,2'"),
-        ("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "t.csv holds NUL bytes"),
+        ("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "t.csv is no text, or UTF-16 without a mark"),
     ],
 )
 def test_what_is_no_table(text: str, message: str) -> None:
@@ -121,6 +121,8 @@ def test_what_is_too_large() -> None:
 
 def test_a_delimiter_that_is_named() -> None:
     assert parsed("a,b;c\n1,2;3\n", delimiter=";").columns.tolist() == ["a,b", "c"]
+    with pytest.raises(TableError, match="a delimiter is one character, got 'tab'"):
+        parsed(TABLE, delimiter="tab")
 
 
 CELL = st.text(st.characters(codec="utf-8", exclude_characters="\0\r", exclude_categories=["Cs"]), max_size=6)

@@ -186,7 +186,7 @@ def test_what_is_no_schema_is_refused(change: dict[str, Any]) -> None:
     described = json.loads(json.dumps(Schema.of(table(), "price").described()))
     with pytest.raises(TableError, match="not the description of a table's schema"):
         Schema.restore({**described, **change})
-    kinds = [
+    kinds: list[dict[str, Any]] = [
         {"kind": "other"},
         {"quantiles": [1.0]},
         {"levels": "abc"},

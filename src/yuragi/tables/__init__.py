@@ -10,8 +10,8 @@
 | `reading`, `writing` | `read_table`, `write_table`: CSV, gzip, Parquet, Excel |
 | `delimited`, `binary` | text tables, and the others |
 | `numerals`, `dates` | numbers and dates written as text |
-| `cells`, `columns` | what the values of a column are |
-| `schema` | `Schema`: features, target, and what later tables are held against |
+| `cells`, `columns`, `frames` | what the values of a column are, and the columns of a table |
+| `schema`, `notes` | `Schema`: features, target, and what later tables are held against |
 | `encoder` | `TableEncoder`: from a table to numbers, by scikit-learn |
 | `model` | a fitted network together with its table |
 """

@@ -80,9 +80,7 @@ def workbook(data: bytes, name: str, largest: int, sheet: str | None = None) -> 
                 raise TableError(f"{name} is a zip archive and no Excel workbook: unpack it")
         _check_bytes(name, size, largest)
         with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", module="openpyxl"
-            )  # of styles and extensions that have nothing to do with values
+            warnings.filterwarnings("ignore", module="openpyxl")  # of styles, which have nothing to do with values
             book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
             rows = _rows(_sheet(book, name, sheet), name)
     except TableError:

@@ -56,11 +56,11 @@ def parse(data: bytes, name: str, encoding: str | None = None, delimiter: str | 
     """
     text = decode(data, name, encoding)
     if "\0" in text:
-        raise TableError(
-            f"{name} holds NUL bytes: it is damaged, no text table, or UTF-16 without a mark (give its encoding)"
-        )
+        raise TableError(f"{name} is no table of text: it holds NUL bytes")
     if not text or text.isspace():
         raise TableError(f"{name} is empty: a table needs a header and rows")
+    if delimiter is not None and len(delimiter) != 1:
+        raise TableError(f"{name}: a delimiter is one character, got {shown(delimiter)}")
     delimiter = delimiter or find_delimiter(text)
     start = text[:_HEADER]
     if len(start) == _HEADER and "\n" not in start and "\r" not in start:
@@ -95,6 +95,8 @@ def decode(data: bytes, name: str, encoding: str | None = None) -> str:
     """
     if encoding is None:
         encoding = next((one for mark, one in _BOMS.items() if data.startswith(mark)), None)
+        if encoding is None and b"\0" in data:
+            raise TableError(f"{name} is no text, or UTF-16 without a mark (give its encoding): it holds NUL bytes")
     tried = [encoding] if encoding else ["utf-8", *(("cp932", "cp1252") if _japanese(data) else ("cp1252", "cp932"))]
     for one in tried:
         try:
@@ -196,8 +198,8 @@ def _explained(message: str, delimiter: str) -> str:
     if long := _TOO_LONG.search(message):
         expected, line, seen = long.groups()
         return (
-            f"line {line} has {seen} fields and the header {expected}: correct the line, or put quotes around fields that "
-            f"hold {shown(delimiter)}"
+            f"line {line} has {seen} fields and the header {expected}: correct the line, put quotes around fields that "
+            f"hold {shown(delimiter)}, or remove what stands above the header"
         )
     if unclosed := _UNCLOSED.search(message):
         return f'a quote (") that opens in line {int(unclosed[1]) + 1} is never closed: close or remove it'
