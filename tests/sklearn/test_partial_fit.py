@@ -79,7 +79,7 @@ def test_a_full_covariance_gives_the_conjugate_answer_for_correlated_inputs() ->
 
 def test_a_full_covariance_learns_from_each_batch() -> None:
     x, y = line(rows=60)
-    model = BayesianRegressor(FullCovariance(), noise=NOISE, module=nn.Linear, epochs=100, random_state=0)
+    model = BayesianRegressor(FullCovariance(), noise=NOISE, module=nn.Linear, epochs=300, random_state=0)
     first = model.partial_fit(x[:30], y[:30]).predict_uncertainty(x)["epistemic"].mean()
     second = model.partial_fit(x[30:], y[30:]).predict_uncertainty(x)["epistemic"].mean()
     assert second < 0.9 * first
