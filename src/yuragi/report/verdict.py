@@ -145,13 +145,15 @@ def _bars(words: Words, pit: Floats) -> Verdict:
     if len(pit) < FEW:
         says = words("bars.few.says", covered=share, rows=words.rows(len(pit)))
         return Verdict("bars", "info", question, words("bars.few"), says)
-    kind, status = ("good", "good")
-    if covered < LEVEL - slack:
-        kind, status = ("narrow", "bad")
-    elif covered > LEVEL + slack:
-        kind, status = ("wide", "warn")
+    kind, status = _too_long_or_short(covered, slack)
     says = words(f"bars.{kind}.says", covered=share)
-    return Verdict("bars", status, question, words(f"bars.{kind}"), says)  # type: ignore[arg-type]
+    return Verdict("bars", status, question, words(f"bars.{kind}"), says)
+
+
+def _too_long_or_short(covered: float, slack: float) -> tuple[str, Status]:
+    if covered < LEVEL - slack:
+        return "narrow", "bad"
+    return ("wide", "warn") if covered > LEVEL + slack else ("good", "good")
 
 
 def _probabilities(words: Words, rows: ClassRows) -> Verdict:

@@ -17,7 +17,7 @@ DIGITS = 5
 """Significant digits of the numbers in a figure."""
 POINTS = 1500
 """Points in a scatter plot, at most."""
-_LABEL = 28  # characters of a level or column in a picture
+_LABEL = 22  # characters of a level or column in a picture
 
 # Roles, not colours: the page has a value of each for light and for dark (Okabe and Ito's, apart for colour-blind readers).
 FIRST, SECOND, THIRD, FOURTH = "first", "second", "third", "fourth"

@@ -7,8 +7,8 @@ from yuragi.report.texts.text import Text
 TEXTS: dict[str, Text] = {
     "page.title": Text("How far can you trust these predictions?", "この予測はどこまで信頼できるか"),
     "page.subtitle": Text(
-        "Predictions of “{target}” for {rows}, by a model trained on {trained}.",
-        "「{target}」を予測したレポートです。対象は{rows}、モデルの学習に使ったのは{trained}です。",
+        "Predictions of “{target}” for {rows}; the training table had {trained}.",
+        "「{target}」を予測したレポートです。対象は{rows}、学習用の表は{trained}です。",
     ),
     "page.skip": Text("Skip to the results", "結果へ移動"),
     "page.contents": Text("Contents", "目次"),
