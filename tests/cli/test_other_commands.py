@@ -31,6 +31,16 @@ def test_evaluate_classes(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
         assert words in ended.out
 
 
+def test_report(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ended = run(capsys, "report", "price.yuragi", "test.csv", "-o", "r.html")
+    assert (ended.code, ended.out) == (0, "wrote r.html: open it in a browser\n")
+    assert 'lang="en"' in Path("r.html").read_text(encoding="utf-8")[:500]
+    ended = run(capsys, "report", "kind.yuragi", "test.csv", "-o", "r.html", "--lang", "ja", "--json")
+    assert ended.code == 0
+    assert json.loads(ended.out)["lang"] == "ja"
+    assert 'lang="ja"' in Path("r.html").read_text(encoding="utf-8")[:500]
+
+
 def test_info_of_a_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ended = run(capsys, "info", "price.yuragi")
     assert ended.code == 0

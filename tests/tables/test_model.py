@@ -180,6 +180,42 @@ def test_a_network_without_its_table_is_refused(tmp_path: Path) -> None:
         load_table_model(tmp_path / "n.yuragi")
 
 
+def test_a_model_of_before_the_first_release_is_refused(tmp_path: Path) -> None:
+    held = {"table": {"columns": {"features": ["a"], "target": "y"}, "hidden": [100, 100]}}
+    yu.save(yu.bayesianize(nn.Linear(2, 1)), tmp_path / "old.yuragi", extra=held)
+    with pytest.raises(yu.FileError, match="as a development version wrote it: fit it again"):
+        load_table_model(tmp_path / "old.yuragi")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda table: table["schema"]["columns"][0].update(kind="sound"),
+        lambda table: table["schema"]["columns"][0].update(quantiles=[0.0] * 100),
+        lambda table: table["schema"]["columns"][0].update(notation="#"),
+        lambda table: table["schema"]["columns"].pop(),
+        lambda table: table["schema"].update(task="sorting"),
+        lambda table: table["schema"].update(classes=["a", "b"]),
+        lambda table: table["schema"]["target"].update(name="size"),
+        lambda table: table["encoder"]["learned"]["numbers"].update(size=[0.0, 0.0, 0.0]),
+        lambda table: table["encoder"]["learned"]["dates"]["day"].update(parts=["tide"]),
+        lambda table: table["encoder"]["learned"].update(encodings=[[[0.0]]]),
+        lambda table: table["baselines"].update(scales=[]),
+        lambda table: table["about"].update(scores=[]),
+        lambda table: table["about"]["training_curve"].update(loss="falling"),
+        lambda table: table.pop("about"),
+    ],
+)
+def test_a_file_that_says_something_else_of_its_table_is_refused(change: Any, tmp_path: Path) -> None:
+    path = tmp_path / "m.yuragi"
+    path.write_bytes(model_file())
+    held = yu.files.read(path).extra
+    change(held["table"])
+    model().tabular.save(path, {"table": held["table"]})
+    with pytest.raises(yu.FileError, match=r"m\.yuragi is no file that this yuragi can use: "):
+        load_table_model(path)
+
+
 def test_a_numeric_target_may_be_classes() -> None:
     frame = pd.DataFrame({"x": np.arange(60) % 11 + 0.5, "y": np.arange(60) % 3})
     assert fit_table(frame, "y", **QUICK).schema.task == "classification"
