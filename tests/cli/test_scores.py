@@ -10,7 +10,7 @@ from yuragi.cli import scores
 
 NUMERIC: dict[str, Any] = {
     "rows": 400,
-    "model": {"rmse": 1.0, "coverage_90": 0.9},
+    "model": {"rmse": 1.0, "coverage_90": 0.9, "calibration_error": 0.02},
     "gain": {"linear": [0.5, 0.1], "constant": [1.0, 0.1]},
 }
 CLASSES: dict[str, Any] = {
@@ -24,11 +24,32 @@ CLASSES: dict[str, Any] = {
     ("found", "change", "sentence"),
     [
         (NUMERIC, {}, "The error bars are honest here: the 90 % intervals hold 90% of the targets"),
-        (NUMERIC, {"model": {"rmse": 1.0, "coverage_90": 0.7}}, "The error bars are TOO NARROW"),
-        (NUMERIC, {"model": {"rmse": 1.0, "coverage_90": 1.0}}, "The error bars are wider than they need be"),
+        (
+            NUMERIC,
+            {"model": {"rmse": 1.0, "coverage_90": 0.7, "calibration_error": 0.02}},
+            "The error bars are TOO NARROW",
+        ),
+        (
+            NUMERIC,
+            {"model": {"rmse": 1.0, "coverage_90": 1.0, "calibration_error": 0.02}},
+            "The error bars are wider than they need be",
+        ),
         # 80 % of so few rows may be chance, and of many is not
-        (NUMERIC, {"rows": 40, "model": {"rmse": 1.0, "coverage_90": 0.8}}, "The error bars are honest here"),
-        (NUMERIC, {"rows": 4000, "model": {"rmse": 1.0, "coverage_90": 0.8}}, "The error bars are TOO NARROW"),
+        (
+            NUMERIC,
+            {"rows": 40, "model": {"rmse": 1.0, "coverage_90": 0.8, "calibration_error": 0.02}},
+            "The error bars are honest here",
+        ),
+        (
+            NUMERIC,
+            {"rows": 4000, "model": {"rmse": 1.0, "coverage_90": 0.8, "calibration_error": 0.02}},
+            "The error bars are TOO NARROW",
+        ),
+        (
+            NUMERIC,
+            {"model": {"rmse": 1.0, "coverage_90": 0.9, "calibration_error": 0.09}},
+            "hold 90% of the targets, as they should, but others do NOT hold theirs (the calibration error of honest ones",
+        ),
         (NUMERIC, {"rows": 20}, "20 rows are too few to tell whether the error bars are honest."),
         (NUMERIC, {}, "The model is better than linear regression (by 0.500 nats a row)."),
         (

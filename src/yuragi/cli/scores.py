@@ -63,11 +63,16 @@ def _intervals(scores: Mapping[str, Any]) -> list[str]:
     if rows < _FEW:
         return [f"{rows} rows are too few to tell whether the error bars are honest."]
     slack = _SLACK + _CERTAIN * math.sqrt(0.9 * 0.1 / rows)
-    chance = f"the calibration error of honest ones would be about {_CHANCE / math.sqrt(rows):.3f} on so many rows"
+    error, usual = scores["model"]["calibration_error"], _CHANCE / math.sqrt(rows)
+    chance = f"the calibration error of honest ones would be about {usual:.3f} on so many rows"
     if held < 0.9 - slack:
         return [f"The error bars are TOO NARROW: the 90 % intervals hold {held:.0%} of the targets ({chance})."]
     if held > 0.9 + slack:
         return [f"The error bars are wider than they need be: the 90 % intervals hold {held:.0%} ({chance})."]
+    if error > _SLACK + _CERTAIN * usual:
+        return [
+            f"The 90 % intervals hold {held:.0%} of the targets, as they should, but others do NOT hold theirs ({chance})."
+        ]
     return [f"The error bars are honest here: the 90 % intervals hold {held:.0%} of the targets ({chance})."]
 
 
