@@ -206,7 +206,7 @@ def _built(settings: Described, net: nn.Module, numbers: int, output: Any) -> Ba
         )
     except FileError:
         raise
-    except (ValueError, TypeError, RuntimeError) as error:  # parts that do not go together, or with the weights
+    except (ValueError, TypeError, AttributeError, RuntimeError) as error:  # parts that do not go together
         raise FileError(f"{settings.path} is no file that this yuragi can use: {error}") from error
 
 
@@ -296,7 +296,7 @@ def _decoded(given: Described, name: str, what: str, most: int) -> Any:
             raise part.error("tensor", values, str(error)) from error
     if "mapping" in part:
         mapping = part.part("mapping")
-        return {one: _decoded(mapping, one, what, most) for one in mapping}
+        return {one: _restore(mapping.part(one), what, most) for one in mapping}
     return _restore(part, what, most)
 
 
