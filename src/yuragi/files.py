@@ -282,7 +282,7 @@ def _restore(described: Described, what: str, most: int) -> Any:
 def _decoded(given: Described, name: str, what: str, most: int) -> Any:
     value = given.entry(name)
     if not isinstance(value, dict):
-        if isinstance(value, list):
+        if isinstance(value, list) or (isinstance(value, int) and abs(value) >= 2**63):
             raise given.error(name, value, "no argument")
         return value
     part = given.part(name)
