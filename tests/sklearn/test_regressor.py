@@ -127,7 +127,7 @@ def test_a_fixed_random_state_repeats_and_leaves_the_global_ones_alone(single: B
         {"estimator": "shared", "posterior": "meanfield", "members": 1, "module": Small},
         {"module": lambda d_in, d_out: nn.Sequential(nn.Linear(d_in, 4), nn.Tanh(), nn.Linear(4, d_out)), "noise": 0.5},
     ],
-    ids=str,
+    ids=["meanfield", "full covariance", "flipout", "shared", "lambda"],
 )
 def test_every_posterior_predicts(settings: dict[str, Any]) -> None:
     model = BayesianRegressor(**{**FAST, **settings}).fit(X, Y)

@@ -69,6 +69,7 @@ def test_names_that_are_missing_or_repeated_are_made_distinct_with_a_warning() -
         (b"PAR1" + bytes(50), "bad.csv is a damaged Parquet file"),
         (b"PK\x03\x04" + bytes(50), "bad.csv is a damaged Excel workbook"),
     ],
+    ids=lambda part: part if isinstance(part, str) else "",  # compressed bytes have the time in them
 )
 def test_a_refusal_names_the_file_and_what_to_do(data: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / "bad.csv").write_bytes(data)
