@@ -249,7 +249,7 @@ def test_each_output_may_have_its_own_unit_of_scale() -> None:
     with pytest.raises(ValueError, match="2 outputs, but the network returned"):
         likelihood.log_prob(randn(1, 5, 6).float(), randn(5, 3).float())
     with pytest.raises(ValueError, match=r"output 1 .* constant, so the scale"):
-        likelihood.check_targets(torch.stack([torch.arange(5.0), torch.ones(5)], 1))
+        HeteroscedasticGaussian(outputs=2).check_targets(torch.stack([torch.arange(5.0), torch.ones(5)], 1))
     with pytest.raises(ValueError, match="outputs must be at least 1"):
         HeteroscedasticGaussian(outputs=0)
 

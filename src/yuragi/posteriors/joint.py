@@ -130,7 +130,12 @@ class _Joint(torch.autograd.Function):
         ctx.save_for_backward(sigma, unit, loc, precision, *means)
         squares = torch.addcmul((mu - loc).square(), sigma, sigma)
         kl = (squares * precision).sum(1).mul_(0.5).sub_(sigma.log().sum(1)).add_(log_scales - 0.5 * rho.shape[1])
-        return kl, sigma, *pieces(form.of(mu, sigma, unit), means)
+        # not `pieces`: what it returns are views of one tensor, in which an operation could not write, as a lookup that
+        # bounds the norm of its rows does
+        sizes = [mean.numel() // len(rho) for mean in means]
+        parts = form.of(mu, sigma, unit).unsafe_split_with_sizes(sizes, 1)
+        cut = [torch.ops.aten._unsafe_view(part, mean.shape) for part, mean in zip(parts, means, strict=True)]
+        return kl, sigma, *cut
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor | None) -> tuple[Tensor | None, ...]:

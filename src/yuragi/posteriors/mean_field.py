@@ -65,7 +65,7 @@ class MeanFieldDistribution(Distribution):
     def __init__(self, means: Sequence[Tensor], members: int, rho: Tensor) -> None:
         super().__init__(means, members)
         self._rho = rho
-        self._sigma: Tensor | None = None
+        self._sigma: Tensor | None = None if torch.is_grad_enabled() else F.softplus(rho)
 
     @property
     def sigma(self) -> Tensor:
