@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from yuragi.cli.console import harmless, results
+from yuragi.tables.scores import FEW, SLACK, judged
 
 _NUMERIC = {
     "rmse": ("RMSE", "{:.4g}"),
@@ -31,10 +32,8 @@ _NAMES = {
     True: {"linear": "linear regression", "constant": "a constant Gaussian"},
     False: {"linear": "logistic regression", "constant": "the class frequencies"},
 }
-_SLACK = 0.03  # of a share: nobody acts on less
 _CERTAIN = 2  # standard errors
 _CHANCE = math.sqrt(2 * math.pi) / 8  # calibration error of calibrated predictions, times √rows
-_FEW = 30
 
 
 def print_scores(scores: Mapping[str, Any], title: str) -> None:
@@ -60,16 +59,16 @@ def verdict(scores: Mapping[str, Any]) -> list[str]:
 
 def _intervals(scores: Mapping[str, Any]) -> list[str]:
     rows, held = scores["rows"], scores["model"]["coverage_90"]
-    if rows < _FEW:
+    found = judged(held, 0.9, rows)
+    if found == "few":
         return [f"{rows} rows are too few to tell whether the error bars are honest."]
-    slack = _SLACK + _CERTAIN * math.sqrt(0.9 * 0.1 / rows)
     error, usual = scores["model"]["calibration_error"], _CHANCE / math.sqrt(rows)
     chance = f"the calibration error of honest ones would be about {usual:.3f} on so many rows"
-    if held < 0.9 - slack:
+    if found == "narrow":
         return [f"The error bars are TOO NARROW: the 90 % intervals hold {held:.0%} of the targets ({chance})."]
-    if held > 0.9 + slack:
+    if found == "wide":
         return [f"The error bars are wider than they need be: the 90 % intervals hold {held:.0%} ({chance})."]
-    if error > _SLACK + _CERTAIN * usual:
+    if error > SLACK + _CERTAIN * usual:
         return [
             f"The 90 % intervals hold {held:.0%} of the targets, as they should, but others do NOT hold theirs ({chance})."
         ]
@@ -78,11 +77,11 @@ def _intervals(scores: Mapping[str, Any]) -> list[str]:
 
 def _probabilities(scores: Mapping[str, Any]) -> list[str]:
     rows, error, accuracy = (scores["rows"], scores["model"]["calibration_error"], scores["model"]["accuracy"])
-    if rows < _FEW:
+    if rows < FEW:
         return [f"{rows} rows are too few to tell whether the probabilities are honest."]
     # of ten bins of equal size, each with the mean absolute error of a share of its rows
     chance = math.sqrt(2 / math.pi) * math.sqrt(max(accuracy * (1 - accuracy), 1 / rows) * 10 / rows)
-    if error > _SLACK + 2 * chance:
+    if error > SLACK + 2 * chance:
         return [f"The probabilities are NOT calibrated: on average {error:.0%} away from what happens."]
     return [
         f"The probabilities are honest here: on average {error:.0%} away from what happens, as chance alone would allow."

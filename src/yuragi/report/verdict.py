@@ -14,15 +14,14 @@ from yuragi.report.figures.parts import Table
 from yuragi.report.rows import LEVEL, LEVELS, ClassRows, NumericRows, coverage
 from yuragi.report.subject import Flags, Floats
 from yuragi.report.words import Words
+from yuragi.tables.scores import FEW, SLACK, judged
 
 Status = Literal["good", "warn", "bad", "info"]
-FEW = 30
-"""Rows below which coverage says little."""
 DOUBT = 2.0
 """A row whose epistemic standard deviation is so many times the median's is to be distrusted."""
 SURE = 0.6
 """A class less probable than this is to be distrusted."""
-_SLACK = 0.03  # of a share: nobody acts on less
+_STATUS: dict[str, Status] = {"few": "info", "narrow": "bad", "wide": "warn", "honest": "good"}
 _USEFUL, _USELESS = 0.6, 0.95  # of the error of guessing
 
 
@@ -139,27 +138,17 @@ def _entry(words: Words, name: str, value: str, more: dict[str, str]) -> tuple[s
 
 def _bars(words: Words, pit: Floats) -> Verdict:
     covered = coverage(pit, LEVEL)
-    slack = _SLACK + 2 * math.sqrt(LEVEL * (1 - LEVEL) / len(pit))
     share = words.percent(covered, 1)
     question = words("bars.title")
-    if len(pit) < FEW:
-        says = words("bars.few.says", covered=share, rows=words.rows(len(pit)))
-        return Verdict("bars", "info", question, words("bars.few"), says)
-    kind, status = _too_long_or_short(covered, slack)
-    says = words(f"bars.{kind}.says", covered=share)
-    return Verdict("bars", status, question, words(f"bars.{kind}"), says)
-
-
-def _too_long_or_short(covered: float, slack: float) -> tuple[str, Status]:
-    if covered < LEVEL - slack:
-        return "narrow", "bad"
-    return ("wide", "warn") if covered > LEVEL + slack else ("good", "good")
+    found = judged(covered, LEVEL, len(pit))
+    says = words(f"bars.{found}.says", covered=share, rows=words.rows(len(pit)))
+    return Verdict("bars", _STATUS[found], question, words(f"bars.{found}"), says)
 
 
 def _probabilities(words: Words, rows: ClassRows) -> Verdict:
     confidence, accuracy = rows.confidence[rows.known].mean(), rows.right[rows.known].mean()
     count = int(rows.known.sum())
-    slack = _SLACK + 2 * math.sqrt(accuracy * (1 - accuracy) / count)
+    slack = SLACK + 2 * math.sqrt(accuracy * (1 - accuracy) / count)
     says = words("probs.says", confidence=words.percent(confidence), accuracy=words.percent(accuracy))
     question = words("probs.title")
     if count < FEW:

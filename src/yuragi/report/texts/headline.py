@@ -7,12 +7,12 @@ from yuragi.report.texts.text import Text
 TEXTS: dict[str, Text] = {
     "headline.title": Text("In short", "要点"),
     "bars.title": Text("Are the error bars honest?", "誤差の範囲（エラーバー）は妥当か"),
-    "bars.good": Text("Yes", "妥当"),
+    "bars.honest": Text("Yes", "妥当"),
     "bars.narrow": Text("No: too short", "狭すぎる"),
     "bars.wide": Text("Too long", "広すぎる"),
     "bars.few": Text("Too few rows to tell", "行数が足りず判断できない"),
     "bars.unknown": Text("Cannot be checked here", "この表では確認できない"),
-    "bars.good.says": Text(
+    "bars.honest.says": Text(
         "The 90 % error bars hold {covered} of the true values. That is what they promise.",
         "90%の範囲に、実際の値の{covered}が入りました。想定どおりです。",
     ),
