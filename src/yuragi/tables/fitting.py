@@ -73,7 +73,7 @@ def fit_table(
         >>> rng = np.random.default_rng(0)
         >>> frame = pd.DataFrame({"size": rng.normal(size=60), "colour": ["red", "blue"] * 30})
         >>> frame["price"] = 100 + 5 * frame["size"] + rng.normal(size=60)
-        >>> model = fit_table(frame, "price", posterior="anchored", members=3)
+        >>> model = fit_table(frame, "price", posterior="anchored", members=3, epochs=300)
         >>> p = model.predict(pd.DataFrame({"size": [0.0], "colour": ["red"]}))
         >>> bool(abs(p.mean - 100) < 3), model.about["scores"]["rows"]
         (True, 12)
