@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from yuragi.cli.console import harmless, results
-from yuragi.tables.scores import FEW, SLACK, judged
+from yuragi.judgement import FEW, SLACK, judged
 
 _NUMERIC = {
     "rmse": ("RMSE", "{:.4g}"),

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from yuragi import metrics
+from yuragi.judgement import FEW, SLACK, judged
 from yuragi.report.figures.parts import Table
 from yuragi.report.rows import LEVEL, LEVELS, ClassRows, NumericRows, coverage
 from yuragi.report.subject import Flags, Floats
 from yuragi.report.words import Words
-from yuragi.tables.scores import FEW, SLACK, judged
 
 Status = Literal["good", "warn", "bad", "info"]
 DOUBT = 2.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,11 +16,6 @@ LEVELS = (0.5, 0.8, 0.9, 0.95)
 """Of the intervals whose coverage is told."""
 
 Predicted = NumericPrediction | ClassificationPrediction
-
-FEW = 30
-"""Rows below which a share says little."""
-SLACK = 0.03
-"""Of a share: nobody acts on less."""
 
 
 def score(prediction: Predicted, y: np.ndarray[Any, Any]) -> dict[str, float | None]:
@@ -80,20 +75,3 @@ def compared(model: Predicted, baselines: Mapping[str, Predicted], y: np.ndarray
         **{name: score(baseline, y) for name, baseline in baselines.items()},
         "gain": gain,
     }
-
-
-def judged(covered: float, level: float, rows: int) -> Literal["few", "narrow", "wide", "honest"]:
-    """What it says of intervals that should hold `level` that they hold the share `covered` of so many rows.
-
-    Too narrow or wide is more than two standard errors and a slack that nobody would act on; below `FEW` rows, none is.
-
-    Example:
-        >>> judged(0.8, 0.9, rows=200), judged(0.8, 0.9, rows=20)
-        ('narrow', 'few')
-    """
-    if rows < FEW:
-        return "few"
-    slack = SLACK + 2 * math.sqrt(level * (1 - level) / rows)
-    if covered < level - slack:
-        return "narrow"
-    return "wide" if covered > level + slack else "honest"
