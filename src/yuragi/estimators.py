@@ -304,7 +304,7 @@ class Substitution(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Run `func` with the draw in place of every weight among its arguments."""
-        kwargs = kwargs or {}  # a small network's pass takes as long as what is done here
+        kwargs = kwargs or {}
         touched = self._touched(args)
         if kwargs:
             touched += self._touched(kwargs.values())
@@ -324,13 +324,11 @@ class Substitution(TorchFunctionMode):
         return self._with_buffers(func, args, kwargs)
 
     def _with_buffers(self, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        if self.buffers is None:
-            return func(*self._replace(args), **self._replace(kwargs))
         try:
             return func(*self._replace(args), **self._replace(kwargs))
         except (WroteShared, RuntimeError):
             # vmap has many ways to say that what is not batched cannot be written to; another error comes again below
-            if not self.buffers.make_own(args, kwargs):
+            if self.buffers is None or not self.buffers.make_own(args, kwargs):
                 raise
         return func(*self._replace(args), **self._replace(kwargs))
 

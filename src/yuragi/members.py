@@ -15,7 +15,7 @@ def copy_members(source: Bayesian, target: Bayesian, first: int) -> None:
     Args:
         source: a trained network.
         target: one of the same module, posterior and likelihood, with fewer members or as many.
-        first: the first member of `source` to copy.
+        first: the first member of `source` to copy. The `inflation` of a likelihood is not.
     """
     rows = slice(first, first + target.members)
     for mean, given in zip(target.q().means, source.q().means, strict=True):
@@ -36,9 +36,7 @@ def _copy_state(target: nn.Module, source: nn.Module, rows: slice) -> None:
     state: dict[str, Tensor] = target.state_dict(keep_vars=True)
     given = source.state_dict()
     for name, value in state.items():
-        if (
-            name == "inflation"
-        ):  # of all members in the one, of each in a network that was scored: whoever scored it knows
+        if name == "inflation":  # it is whoever scored the members who knows theirs
             continue
         # a setting that candidates have a value each of, and a network alone has one for all members
         value.copy_(given[name] if given[name].shape == value.shape else given[name][rows][: len(value)])

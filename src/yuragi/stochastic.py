@@ -186,7 +186,9 @@ class StochasticNetwork(nn.Module):
             return kl, {"means": values}, False
         if self.estimator == "local":
             kl, variances = joint(Variance, generator)
-            return kl, {"means": q.means, "scales": q.spreads() or (), "variances": variances}, True
+            spreads = q.spreads()  # for weights that turn out to need one draw
+            assert spreads is not None
+            return kl, {"means": q.means, "scales": spreads, "variances": variances}, True
         kl, noise = joint(Noise, generator)
         return kl, {"means": q.means, "deltas": noise}, True
 

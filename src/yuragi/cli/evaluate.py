@@ -23,14 +23,13 @@ def evaluate(
     from yuragi.tables import load_table_model
 
     fitted = load_table_model(model, place)
-    given = tables.read(table, encoding, delimiter, sheet)
+    given = tables.read_for(fitted, table, encoding, delimiter, sheet)
     found = fitted.evaluate(given.frame, samples, seed)
-    notes = [*given.notes, *fitted.schema.notes(given.frame)]
     says = scores.verdict(found)
     if as_json:
-        console.say_json({"target": fitted.schema.target.name, **found, "verdict": says, "notes": notes})
+        console.say_json({"target": fitted.schema.target.name, **found, "verdict": says, "notes": given.notes})
         return
-    tables.say_notes(notes, as_json)
+    tables.say_notes(given.notes, as_json)
     scores.print_scores(found, f"{fitted.schema.target.name}, on {found['rows']:,} rows of {table}")
     for one in says:
         console.say(one)

@@ -44,13 +44,12 @@ def predict(
     from yuragi.tables import load_table_model
 
     fitted = load_table_model(model, place)
-    given = tables.read(table, encoding, delimiter, sheet)
-    notes = [*given.notes, *fitted.schema.notes(given.frame)]
+    given = tables.read_for(fitted, table, encoding, delimiter, sheet)
     predicted = fitted.predict_table(given.frame, level, samples, seed)
     tables.write(predicted, output, output_encoding)
-    tables.say_notes(notes, as_json)
+    tables.say_notes(given.notes, as_json)
     if as_json:
         added = [str(name) for name in predicted.columns[given.frame.shape[1] :]]
-        console.say_json({"output": str(output), "rows": len(predicted), "added": added, "notes": notes})
+        console.say_json({"output": str(output), "rows": len(predicted), "added": added, "notes": given.notes})
     elif not to_stdout:
         console.say(f"predicted {fitted.schema.target.name} for {len(predicted):,} rows; wrote {output}")

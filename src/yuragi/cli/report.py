@@ -34,11 +34,10 @@ def report(
     from yuragi.tables import load_table_model
 
     fitted = load_table_model(model, place)
-    given = tables.read(table, encoding, delimiter, sheet)
-    notes = [*given.notes, *fitted.schema.notes(given.frame)]
+    given = tables.read_for(fitted, table, encoding, delimiter, sheet)
     write(fitted, given.frame, output, lang=lang.value, seed=seed)
-    tables.say_notes(notes, as_json)
+    tables.say_notes(given.notes, as_json)
     if as_json:
-        console.say_json({"output": str(output), "rows": len(given.frame), "lang": lang.value, "notes": notes})
+        console.say_json({"output": str(output), "rows": len(given.frame), "lang": lang.value, "notes": given.notes})
     else:
         console.say(f"wrote {output}: open it in a browser")

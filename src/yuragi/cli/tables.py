@@ -6,9 +6,7 @@ import hashlib
 import io
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +14,8 @@ from yuragi.cli import console
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from yuragi.tables import TableModel
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,17 @@ def read(path: Path, encoding: str | None, delimiter: str | None, sheet: str | N
     return Given(frame, hashlib.sha256(stream.getvalue()).hexdigest(), [str(one.message) for one in caught])
 
 
+def read_for(model: TableModel, path: Path, encoding: str | None, delimiter: str | None, sheet: str | None) -> Given:
+    """`read` a table that a model is for; the notes are also of what is unusual in it.
+
+    Raises:
+        TableError: as for `read`, or the table has not the columns of the model.
+        OSError: it cannot be read.
+    """
+    given = read(path, encoding, delimiter, sheet)
+    return replace(given, notes=[*given.notes, *model.schema.notes(given.frame)])
+
+
 def write(frame: pd.DataFrame, path: Path, encoding: str) -> None:
     """Write a table, "-" to standard output as CSV.
 
@@ -77,14 +88,3 @@ def say_notes(notes: list[str], as_json: bool) -> None:
     if not as_json:
         for one in notes:
             console.note(one)
-
-
-@contextmanager
-def noted(notes: list[str]) -> Iterator[None]:
-    """Add the warnings about tables in the block to the notes."""
-    from yuragi.tables import TableWarning
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", TableWarning)
-        yield
-    notes += [str(one.message) for one in caught]

@@ -18,7 +18,10 @@ from yuragi.flat import joined, pieces
 
 
 class Form(ABC):
-    """What a pass takes in place of the weights, as a function of μ, σ and standard normals ε, each [K, P]."""
+    """What a pass takes in place of the weights, as a function of μ, σ and standard normals ε, each [K, P].
+
+    Unless a subclass says otherwise it is σ·ε and something without a gradient.
+    """
 
     random = True
     """Whether there is an ε in it."""
@@ -29,14 +32,14 @@ class Form(ABC):
         """The values, [K, P]."""
 
     @staticmethod
-    @abstractmethod
     def by_mean(grad: Tensor) -> Tensor | None:
         """The gradient by μ, from that by the values; None where it is zero."""
+        return None
 
     @staticmethod
-    @abstractmethod
     def by_sigma(grad: Tensor, sigma: Tensor, unit: Tensor) -> Tensor:
         """The gradient by σ, from that by the values."""
+        return grad * unit
 
 
 class Value(Form):
@@ -50,10 +53,6 @@ class Value(Form):
     def by_mean(grad: Tensor) -> Tensor:  # noqa: D102
         return grad
 
-    @staticmethod
-    def by_sigma(grad: Tensor, sigma: Tensor, unit: Tensor) -> Tensor:  # noqa: D102
-        return grad * unit
-
 
 class Noise(Form):
     """w − μ = σ·ε."""
@@ -61,14 +60,6 @@ class Noise(Form):
     @staticmethod
     def of(mu: Tensor, sigma: Tensor, unit: Tensor) -> Tensor:  # noqa: D102
         return sigma * unit
-
-    @staticmethod
-    def by_mean(grad: Tensor) -> None:  # noqa: D102
-        return None
-
-    @staticmethod
-    def by_sigma(grad: Tensor, sigma: Tensor, unit: Tensor) -> Tensor:  # noqa: D102
-        return grad * unit
 
 
 class Variance(Form):
@@ -79,10 +70,6 @@ class Variance(Form):
     @staticmethod
     def of(mu: Tensor, sigma: Tensor, unit: Tensor) -> Tensor:  # noqa: D102
         return sigma.square()
-
-    @staticmethod
-    def by_mean(grad: Tensor) -> None:  # noqa: D102
-        return None
 
     @staticmethod
     def by_sigma(grad: Tensor, sigma: Tensor, unit: Tensor) -> Tensor:  # noqa: D102

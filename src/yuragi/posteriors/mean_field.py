@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -65,25 +66,21 @@ class MeanFieldDistribution(Distribution):
     def __init__(self, means: Sequence[Tensor], members: int, rho: Tensor) -> None:
         super().__init__(means, members)
         self._rho = rho
-        self._sigma: Tensor | None = None if torch.is_grad_enabled() else F.softplus(rho)
+        self._sigma: Tensor | None = None
+        self._grad_enabled = torch.is_grad_enabled()  # whether what is made later is to have a gradient
 
     @property
     def sigma(self) -> Tensor:
         """Standard deviation of each weight, [K, P], the weights one after another; made when first asked for."""
         if self._sigma is None:
-            self._sigma = F.softplus(self._rho)
+            with torch.set_grad_enabled(self._grad_enabled):
+                self._sigma = F.softplus(self._rho)
         return self._sigma
 
     def spreads(self) -> Sequence[Tensor]:
         """Standard deviation of each weight, in the shapes of `means`; made when first asked for."""
-        made: list[list[Tensor]] = []
-
-        def make(index: int) -> Tensor:
-            if not made:
-                made.append(pieces(self.sigma, self.means))
-            return made[0][index]
-
-        return OnDemand(make, len(self.means))
+        cut = cache(lambda: pieces(self.sigma, self.means))
+        return OnDemand(lambda index: cut()[index], len(self.means))
 
     def noise(self, generator: torch.Generator | None = None) -> Sequence[Tensor]:
         """σ·ε for each weight and member, in the shapes of `means`."""
