@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import torch
@@ -79,8 +78,14 @@ class MeanFieldDistribution(Distribution):
 
     def spreads(self) -> Sequence[Tensor]:
         """Standard deviation of each weight, in the shapes of `means`; made when first asked for."""
-        cut = cache(lambda: pieces(self.sigma, self.means))
-        return OnDemand(lambda index: cut()[index], len(self.means))
+        made: list[Tensor] = []  # not `functools.cache`, of which torch.compile warns
+
+        def make(index: int) -> Tensor:
+            if not made:
+                made.extend(pieces(self.sigma, self.means))
+            return made[index]
+
+        return OnDemand(make, len(self.means))
 
     def noise(self, generator: torch.Generator | None = None) -> Sequence[Tensor]:
         """σ·ε for each weight and member, in the shapes of `means`."""
