@@ -33,6 +33,8 @@ from yuragi import metrics
 from yuragi.likelihoods import HeteroscedasticStudentT
 from yuragi.networks import TabularNetwork
 from yuragi.prediction import NumericPrediction
+from yuragi.tabular import fit_tabular
+from yuragi.tabular.settings import FEW, short_budget
 
 FILES = {
     "boston": "bostonHousing",
@@ -62,23 +64,41 @@ class Row:
     note: dict[str, float]
 
 
-def automatic(x: Tensor, y: Tensor, seed: int, only: int | None = None) -> Fitted:
-    """What yuragi recommends for a table: everything chosen by held-out rows inside `fit`, or one candidate only."""
+def automatic(x: Tensor, y: Tensor, seed: int) -> Fitted:
+    """What yuragi recommends for a table, as its estimators and its command line fit it."""
+    model = fit_tabular(x, y, "regression", seed=seed)
+
+    def predict(rows: Tensor) -> NumericPrediction:
+        prediction = model.predict(rows)
+        assert isinstance(prediction, NumericPrediction)
+        return prediction
+
+    return predict, _chosen(model.history)
+
+
+def candidate(x: Tensor, y: Tensor, seed: int, index: int) -> Fitted:
+    """The same with one candidate only."""
     net = TabularNetwork(x, heteroscedastic=True)
     bnn = yu.bayesianize(
         net,
-        prior=net.priors() if only is None else net.priors()[only],
+        prior=net.priors()[index],
         likelihood=HeteroscedasticStudentT(),
         posterior=yu.posteriors.Anchored(),
         members=10,
         seed=seed,
     )
+    budget = short_budget(len(x)) if len(x) < FEW else {}
     # a list of one: its scale still gets the factor that held-out rows ask for
-    selection = yu.fit(bnn, (x, y), kl_weight=[1.0], seed=seed).selection
+    return _predictor(bnn), _chosen(yu.fit(bnn, (x, y), kl_weight=[1.0], seed=seed, **budget))
+
+
+def _chosen(history: yu.History | None) -> dict[str, float]:
+    assert history is not None
+    selection = history.selection
     assert selection is not None
     layers = selection.chosen.prior.arguments()["layers"]
     note = {name: layer.gain for name, layer in layers.items()} | {"inflation": selection.chosen.inflation}
-    return _predictor(bnn), note | {"selection_seconds": selection.seconds}
+    return note | {"selection_seconds": selection.seconds}
 
 
 def anchored(x: Tensor, y: Tensor, seed: int) -> Fitted:
@@ -113,7 +133,7 @@ METHODS: dict[str, Callable[[Tensor, Tensor, int], Fitted]] = {
     "anchored": anchored,
     "mean-field": mean_field,
     "automatic-posterior": automatic_posterior,
-    **{f"candidate-{i}": partial(automatic, only=i) for i in range(4)},
+    **{f"candidate-{i}": partial(candidate, index=i) for i in range(4)},
 }
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from yuragi.bayesian import Bayesian, Penalty
-from yuragi.data import Batches, batches, check_pair, take_rows
+from yuragi.data import Batches, InMemory, batches, check_pair, take_rows
 from yuragi.pace import Part
 from yuragi.posteriors import Anchored
 from yuragi.prediction import predict
@@ -153,7 +153,12 @@ def train(
         }
     )
     modes = [(module, module.training) for module in bnn.modules()]
-    with torch.random.fork_rng() if seed is not None else nullcontext():
+    posterior = bnn.posterior
+    in_memory = isinstance(source, InMemory)  # so that its indices are 0 … N − 1
+    with (
+        torch.random.fork_rng() if seed is not None else nullcontext(),
+        posterior.keeping_noise(source.num_data) if isinstance(posterior, Anchored) and in_memory else nullcontext(),
+    ):
         if seed is not None:
             torch.manual_seed(seed)
         try:

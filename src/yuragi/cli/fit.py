@@ -77,6 +77,13 @@ def fit(
                 sha256=given.sha256,
             )
         model.save(output)
+    history = model.tabular.history
+    # without --epochs or --time-budget the fit had the budget that was measured: more of it is not what it needs
+    if not (as_json or interrupt.asked or history is None or history.converged) and (
+        epochs is not None or history.stopped == "time"
+    ):
+        more = "a longer --time-budget" if history.stopped == "time" else "more --epochs"
+        console.note(f"the fit stopped while it was still improving: give it {more}")
     _tell(model, given, output, interrupt.asked, time.perf_counter() - start, as_json)
 
 
@@ -113,10 +120,6 @@ def _tell(
         console.note(f"column {one.name!r} is left out ({one.reason})")
     if len(schema.left_out) > _MOST_LEFT_OUT:
         console.note(f"{len(schema.left_out) - _MOST_LEFT_OUT} more columns are left out: yuragi info {output}")
-    history = model.tabular.history
-    if history is not None and not history.converged and not interrupted:
-        more = "a longer --time-budget" if history.stopped == "time" else "more --epochs"
-        console.note(f"the fit stopped while it was still improving: give it {more}")
     if schema.target.missing:
         console.note(f"{schema.target.missing:,} rows without a target are left aside")
     what = f"a classification into {len(schema.classes)} classes" if schema.classes else "a regression"

@@ -97,11 +97,11 @@ class Normal(LocationScale):
             means: w, one tensor [K, *shape] a weight, or [*shape] where K is 1.
             anchors: a, one tensor [K, *shape] a weight.
         """
-        precision = self.scale.square().reciprocal()  # [1 or K, one a weight]
-        if in_transform():
-            return _half_distances(means, anchors, precision)
-        distance: Tensor = _SquaredDistance.apply(precision, len(anchors), *means, *anchors)  # type: ignore[no-untyped-call]
-        return distance
+        return half_distances(means, anchors, self.scale.square().reciprocal())
+
+    def precisions(self) -> Tensor | None:
+        """1/s² of each tensor of weights, [1 or K, 1 or T]."""
+        return self.scale.square().reciprocal()
 
     def check_anchors(self) -> None:
         """Refuse a learned scale: anchors are drawn once."""
@@ -229,34 +229,10 @@ class _NormalKL(torch.autograd.Function):
         return by_sigma, None, None, None, *pieces(by_mean, means)
 
 
-def _half_distances(means: Sequence[Tensor], anchors: Sequence[Tensor], precision: Tensor) -> Tensor:
+def half_distances(means: Sequence[Tensor], anchors: Sequence[Tensor], precisions: Tensor) -> Tensor:
+    """Σ (w − a)² / (2 s²), [K], where a tensor of weights has one s; arguments as for `squared_distance`, and 1/s²."""
     norms = [
-        torch.linalg.vector_norm((mean - anchor).reshape(len(anchor), -1), dim=1, dtype=precision.dtype)
+        torch.linalg.vector_norm((mean - anchor).reshape(len(anchor), -1), dim=1, dtype=precisions.dtype)
         for mean, anchor in zip(means, anchors, strict=True)
     ]
-    return 0.5 * (torch.stack(norms, 1).square() * precision).sum(1)
-
-
-class _SquaredDistance(torch.autograd.Function):
-    """Half the squared distances in units of the scales, [K], and their gradient in closed form; only `means` have one.
-
-    For the same reason as `_NormalKL`: with many members this was a fifth of the step of a small network.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, precision: Tensor, count: int, *tensors: Tensor) -> Tensor:
-        means, anchors = tensors[:count], tensors[count:]
-        ctx.count = count
-        ctx.save_for_backward(precision, *tensors)
-        return _half_distances(means, anchors, precision)
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        precision, *tensors = ctx.saved_tensors
-        means, anchors = tensors[: ctx.count], tensors[ctx.count :]
-        factors = (grad_outputs[0].unsqueeze(1) * precision).expand(-1, len(means))
-        grads = []
-        for mean, anchor, factor in zip(means, anchors, factors.unbind(1), strict=True):
-            difference = (mean.reshape(anchor.shape) - anchor).reshape(len(anchor), -1)
-            grads.append(difference.mul_(factor.unsqueeze(1).to(difference.dtype)).reshape(mean.shape))
-        return None, None, *grads, *[None] * len(anchors)
+    return 0.5 * (torch.stack(norms, 1).square() * precisions).sum(1)

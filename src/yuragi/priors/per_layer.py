@@ -86,6 +86,17 @@ class PerLayer(Prior):
         sums = [part.squared_distance(pick(means, group), pick(anchors, group)) for part, group in self._used]
         return torch.stack(sums).sum(0)
 
+    def precisions(self) -> Tensor | None:
+        """1/s² of each tensor of weights, [1 or K, T], where all parts have them."""
+        found = [(part.precisions(), len(group)) for part, group in self._used]
+        columns = [precision.expand(-1, tensors) for precision, tensors in found if precision is not None]
+        if len(columns) < len(found):
+            return None
+        members = max(map(len, columns))
+        joined = torch.cat([column.expand(members, -1) for column in columns], 1)
+        place = [index for _, group in self._used for index in group]
+        return joined[:, torch.tensor(place, device=joined.device).argsort()]
+
     def check_anchors(self) -> None:
         """Refuse unless every part is Normal, with a scale that stays."""
         for part, _ in self._used:

@@ -58,6 +58,9 @@ class PerWeight(Normal):
         moved = joined(means, rows, dtype) - joined(anchors, rows, dtype)
         return 0.5 * (moved / self.scale).square().sum(1)
 
+    def precisions(self) -> None:
+        """None: they differ within a tensor."""
+
     def arguments(self) -> dict[str, Any]:
         """Nothing: the numbers are state."""
         return {}

@@ -81,6 +81,10 @@ class Prior(nn.Module, ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} is not a Normal prior")
 
+    def precisions(self) -> Tensor | None:
+        """1/s² of each tensor of weights, [1 or K, 1 or T], where that is all that `squared_distance` needs of the prior."""
+        return None
+
     def check_anchors(self) -> None:
         """Refuse to be the prior of an anchored posterior.
 
