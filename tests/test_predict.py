@@ -84,7 +84,7 @@ def test_draws_do_not_depend_on_how_many_are_asked_for(members: int, monkeypatch
     many = yu.predict(bnn, x, samples=50, seed=1).samples
     for samples in (1, 2, 17):
         close(yu.predict(bnn, x, samples=samples, seed=1).samples, many[:samples])
-    monkeypatch.setattr(yu.prediction, "_DRAWN", 200)  # a few draws held at once
+    monkeypatch.setattr(yu.draws, "_DRAWN", 200)  # a few draws held at once
     close(yu.predict(bnn, x, samples=50, seed=1).samples, many)
 
 

@@ -13,8 +13,8 @@ from torch.utils.data import Dataset, Subset, default_collate
 
 from yuragi.bayesian import Bayesian
 from yuragi.data import check_pair, check_weight, take_rows, to_tensors
+from yuragi.draws import outputs
 from yuragi.likelihoods.likelihood import summed
-from yuragi.prediction import outputs
 from yuragi.predictions import prediction_of
 
 HELD_OUT = 0.2

@@ -29,13 +29,13 @@ from yuragi import likelihoods
 from yuragi.bayesian import Bayesian
 from yuragi.conversion import Recipe
 from yuragi.data import take_rows
+from yuragi.draws import DRAWS, outputs
 from yuragi.held_out import HeldOut, of_all_rows, score
 from yuragi.likelihoods import Likelihood
 from yuragi.loop import train
 from yuragi.members import copy_members
 from yuragi.pace import Part
 from yuragi.posteriors import Posterior
-from yuragi.prediction import DRAWS, outputs
 from yuragi.priors import Prior
 from yuragi.side_by_side import beside
 from yuragi.starts import copied

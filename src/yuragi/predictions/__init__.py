@@ -3,6 +3,7 @@
 from yuragi.predictions.classification import BinaryPrediction, ClassificationPrediction
 from yuragi.predictions.counts import CountPrediction, NegativeBinomialPrediction, PoissonPrediction
 from yuragi.predictions.kinds import prediction_of
+from yuragi.predictions.moments import MomentPrediction
 from yuragi.predictions.prediction import NumericPrediction, Prediction
 from yuragi.predictions.regression import RegressionPrediction, StudentTPrediction
 
@@ -10,6 +11,7 @@ __all__ = [
     "BinaryPrediction",
     "ClassificationPrediction",
     "CountPrediction",
+    "MomentPrediction",
     "NegativeBinomialPrediction",
     "NumericPrediction",
     "PoissonPrediction",

@@ -86,7 +86,7 @@ def fit_tabular(
         sample_weight: [N]; 2 counts a row twice.
         classes: how many there are; None: as many as the largest label says.
         epochs: as for `yuragi.fit`, whose warning of a fit that was too short is for a number given here; None is the
-            measured budget: 700 steps for anchored members of the library's network and fewer than 4,096 rows, else 2,000.
+            measured budget: 1,000 steps for anchored members of the library's network and fewer than 4,096 rows, else 2,000.
         time_budget: seconds for all of it, as for `yuragi.fit`; None: as long as it takes.
         progress: told how far all of it is, and may stop it, as for `yuragi.fit`.
         device: where to train and to predict; None: where `module` makes its network, and the CPU for that of the library.

@@ -28,7 +28,7 @@ BINS = 16
 """Bins of a column, at most."""
 FEW = 4096
 """Rows below which a fit of `networks.TabularNetwork` is a short one."""
-_SHORT_STEPS, _SHORT_LR = 700, 0.02
+_SHORT_STEPS, _SHORT_LR = 1000, 0.02
 _FEWEST_TO_CHOOSE = 40  # rows, from which settings are chosen by held-out ones
 _FEWEST_VARIED = 20  # targets that must differ from the most frequent one for that: else all that do might be held out
 _FEW_KL_WEIGHT = 0.1
@@ -97,9 +97,9 @@ def network_outputs(likelihood: Likelihood, outputs: int) -> int:
 
 
 def short_budget(rows: int) -> dict[str, Any]:
-    """Settings of `yuragi.fit` for a `TabularNetwork` of anchored members and few rows: 700 steps, at 0.02.
+    """Settings of `yuragi.fit` for a `TabularNetwork` of anchored members and few rows: 1,000 steps, at 0.02.
 
-    With 2,000 steps at 0.01 it takes almost three times as long and is as good: see docs/quality.md.
+    With 2,000 steps at 0.01 it takes twice as long and is as good: see docs/quality.md.
     """
     steps = -(-rows // usual_batch_size(rows))
     return {"epochs": -(-_SHORT_STEPS // steps), "lr": _SHORT_LR}
