@@ -29,12 +29,14 @@ class RunningMoments:
 
     def __init__(self) -> None:
         self.draws = 0
+        self._dtype = torch.float64
         self._pivot: Tensor | None = None
         self._sums: list[Tensor] = []
 
     def add(self, mean: Tensor, variance: Tensor) -> None:
         """Take further draws into account, [S, N, *out] each."""
         exact = torch.float32 if mean.device.type == "mps" else torch.float64
+        self._dtype = mean.dtype
         mean, variance = mean.to(exact), variance.to(exact)
         if self._pivot is None:
             self._pivot = mean.mean(0)
@@ -62,11 +64,12 @@ class RunningMoments:
         return torch.where(variance > 0, found, 0.0)
 
     def prediction(self) -> MomentPrediction:
-        """What is known of y."""
+        """What is known of y, in the dtype of what was added."""
         assert self._pivot is not None
         moved, variance, both, _, _ = self._means()
         between = (both - variance - moved.square()).clamp_min(0)
-        return MomentPrediction.of(self._pivot + moved, between.sqrt(), variance.sqrt())
+        found = (self._pivot + moved, between.sqrt(), variance.sqrt())
+        return MomentPrediction.of(*[one.to(self._dtype) for one in found])
 
 
 def streamed(draws: Draws, likelihood: Likelihood, plan: Plan) -> RunningMoments:
