@@ -105,7 +105,7 @@ def test_auto_for_classes_is_the_error_of_a_probability() -> None:
 
 @pytest.mark.parametrize("samples", [0, -1, "many"])
 def test_a_number_of_draws_that_is_none_is_refused(samples: object) -> None:
-    with pytest.raises(ValueError, match="samples must be at least 1, got .*; 'auto' finds their number"):
+    with pytest.raises(ValueError, match=r"samples must be at least 1, got .*; 'auto' finds their number"):
         yu.predict(made(small()), randn(2, 3), samples=samples)  # type: ignore[arg-type]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import yuragi as yu
 from yuragi.loop import constant, cosine, train
@@ -76,3 +77,38 @@ def test_refusals_leave_the_network_untrained_and_training_does_not() -> None:
     assert bnn.recipe is not None
     train(bnn, (X, Y), epochs=1)
     assert bnn.recipe is None
+
+
+class CountingReads(TorchDispatchMode):
+    """Counts what makes an accelerator wait for the host: reading a tensor's values, or where they are not zero."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.reads = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        aten = torch.ops.aten
+        waits = (aten._local_scalar_dense.default, aten.is_nonzero.default, aten.nonzero.default)
+        self.reads += func in waits
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize("posterior", [yu.posteriors.MeanField(), yu.posteriors.Anchored()])
+@pytest.mark.parametrize("likelihood", [yu.Gaussian(), yu.likelihoods.StudentT()])
+def test_a_step_reads_no_value_back_from_the_device(
+    likelihood: yu.likelihoods.Likelihood, posterior: yu.posteriors.Posterior, members: int
+) -> None:
+    def reads(batch_size: int) -> int:
+        net = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 1))
+        bnn = yu.bayesianize(net, likelihood=likelihood, posterior=posterior, members=members, seed=0)
+        train(bnn, (X, Y), epochs=2, batch_size=batch_size, seed=0)  # what the first pass alone finds out
+        with CountingReads() as mode:
+            train(bnn, (X, Y), epochs=2, batch_size=batch_size, seed=0)
+        before = int(mode.reads)
+        with mode:
+            X.sum().item()
+        assert mode.reads == before + 1  # it does count
+        return before
+
+    assert reads(5) == reads(25)  # ten steps an epoch, and two
