@@ -17,14 +17,16 @@ from yuragi.methods import METHODS
 SETTINGS: dict[str, dict[str, Any]] = {
     "collapsed": {"draws": 4000, "steps": 0},
     "hmc": {"chains": 64, "warmup": 50, "draws": 50, "steps": 8},
+    "last_layer": {"draws": 4000, "epochs": 1},
 }
 """Own settings under which the linear model's posterior is found."""
 QUICK: dict[str, dict[str, Any]] = {
     "collapsed": {"draws": 20, "steps": 2},
     "hmc": {"chains": 4, "warmup": 4, "draws": 4, "steps": 2},
+    "last_layer": {"draws": 20, "epochs": 2},
 }
 """Own settings under which anything is found."""
-TOLERANCE = {"collapsed": 0.1, "hmc": 0.1}
+TOLERANCE = {"collapsed": 0.1, "hmc": 0.1, "last_layer": 0.1}
 """In posterior standard deviations, and as a share of the posterior variance."""
 
 

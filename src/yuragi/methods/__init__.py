@@ -17,9 +17,13 @@ are a method's own have defaults and are given by keyword. `METHODS` lists them 
 from collections.abc import Callable
 from typing import Any
 
-from yuragi.methods import collapsed, hmc
+from yuragi.methods import collapsed, hmc, last_layer
 
-METHODS: dict[str, Callable[..., Any]] = {"collapsed": collapsed.run, "hmc": hmc.run}
+METHODS: dict[str, Callable[..., Any]] = {
+    "collapsed": collapsed.run,
+    "hmc": hmc.run,
+    "last_layer": last_layer.run,
+}
 """Each method's `run`, by the name of its file."""
 
-__all__ = ["METHODS", "collapsed", "hmc"]
+__all__ = ["METHODS", "collapsed", "hmc", "last_layer"]
