@@ -13,26 +13,44 @@ from torch import Tensor, nn
 
 import yuragi as yu
 from yuragi.methods import METHODS
+from yuragi.methods.wrapped import without_script_warnings
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "collapsed": {"draws": 4000, "steps": 0},
     "hmc": {"chains": 64, "warmup": 50, "draws": 50, "steps": 8},
+    "laplace": {"draws": 4000, "hessian": "full"},
     "last_layer": {"draws": 4000, "epochs": 1},
 }
 """Own settings under which the linear model's posterior is found."""
 QUICK: dict[str, dict[str, Any]] = {
     "collapsed": {"draws": 20, "steps": 2},
     "hmc": {"chains": 4, "warmup": 4, "draws": 4, "steps": 2},
+    "laplace": {"draws": 20, "epochs": 2, "evidence_steps": 2},
     "last_layer": {"draws": 20, "epochs": 2},
 }
 """Own settings under which anything is found."""
-TOLERANCE = {"collapsed": 0.1, "hmc": 0.1, "last_layer": 0.1}
+TOLERANCE = {"collapsed": 0.1, "hmc": 0.1, "laplace": 0.1, "last_layer": 0.1}
 """In posterior standard deviations, and as a share of the posterior variance."""
 
 
+NEEDS = {"deep_gp": "gpytorch", "laplace": "laplace"}
+"""What a method is skipped without."""
+
+
+@pytest.fixture(autouse=True)
+def _installed(request: pytest.FixtureRequest) -> None:
+    method = getattr(request.node, "callspec").params["method"]
+    if method in NEEDS:
+        with without_script_warnings():
+            pytest.importorskip(NEEDS[method])
+
+
 def linear(method: str, settings: dict[str, dict[str, Any]], seed: int = 0) -> Any:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = nn.Linear(FEATURES, 1)
     return METHODS[method](
-        nn.Linear(FEATURES, 1),
+        net,
         regression_problem(),
         likelihood=yu.Gaussian(NOISE),
         prior=yu.priors.Normal(scale=2.0),

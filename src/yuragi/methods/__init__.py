@@ -17,13 +17,14 @@ are a method's own have defaults and are given by keyword. `METHODS` lists them 
 from collections.abc import Callable
 from typing import Any
 
-from yuragi.methods import collapsed, hmc, last_layer
+from yuragi.methods import collapsed, hmc, laplace, last_layer
 
 METHODS: dict[str, Callable[..., Any]] = {
     "collapsed": collapsed.run,
     "hmc": hmc.run,
+    "laplace": laplace.run,
     "last_layer": last_layer.run,
 }
 """Each method's `run`, by the name of its file."""
 
-__all__ = ["METHODS", "collapsed", "hmc", "last_layer"]
+__all__ = ["METHODS", "collapsed", "hmc", "laplace", "last_layer"]
