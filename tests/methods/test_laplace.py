@@ -9,6 +9,7 @@ import torch
 from tests.methods.test_collapsed import evidence, network, problem
 from tests.posteriors.test_exact import FEATURES, NOISE, exact_posterior, regression_problem
 from torch import Tensor, nn
+from torch.distributions import MultivariateNormal
 
 import yuragi as yu
 from yuragi.methods import laplace
@@ -22,6 +23,11 @@ with without_script_warnings():
 def linear(bias: bool = True, outputs: int = 1) -> nn.Linear:
     torch.manual_seed(0)
     return nn.Linear(FEATURES, outputs, bias=bias)
+
+
+def log_normal(y: Tensor, covariance: Tensor) -> Tensor:
+    result: Tensor = MultivariateNormal(torch.zeros(len(y)).double(), covariance).log_prob(y.double())
+    return result
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -120,8 +126,9 @@ def test_classes_have_the_curvature_of_their_softmax(likelihood: yu.likelihoods.
         draws=4000,
         epochs=400,
     )
-    assert not isinstance(found.network.module, Linearised)  # it is linear in the last layer
-    features = torch.cat([found.network.module[:2](x), torch.ones(30, 1)], 1).double().detach()  # type: ignore[index]
+    module = found.network.module
+    assert isinstance(module, nn.Sequential)  # not Linearised: it is linear in the last layer
+    features = torch.cat([module[:2](x), torch.ones(30, 1)], 1).double().detach()
     draws = found.network.draws(4000)
     v = torch.cat([draws["2.weight"], draws["2.bias"].unsqueeze(2)], 2).double()
     mode = v.mean(0)

@@ -124,7 +124,9 @@ def test_normalisation_is_that_of_evaluation_and_reaches_the_file(tmp_path: obje
     assert all(torch.equal(old, new) for old, new in zip(before.values(), net.state_dict().values(), strict=True))
     whole = found.predict(x).samples
     torch.testing.assert_close(whole[:, :4], found.predict(x[:4]).samples)
-    features = found.network.module[:3].eval()(x)  # type: ignore[index]
+    module = found.network.module
+    assert isinstance(module, nn.Sequential)
+    features = module[:3].eval()(x)
     draws = found.network.draws(20)
     torch.testing.assert_close(whole, features @ draws["3.weight"].mT + draws["3.bias"].unsqueeze(1))
     yu.save(found.network, f"{tmp_path}/found.yuragi")

@@ -63,7 +63,7 @@ def descend(
             for batch in source:
                 value = loss(batch)
                 optimizer.zero_grad()
-                value.backward()  # type: ignore[no-untyped-call]
+                value.backward()
                 for group, rate in zip(optimizer.param_groups, rates, strict=True):
                     group["lr"] = rate * cosine(step / steps)
                 optimizer.step()
@@ -76,10 +76,12 @@ def descend(
     return history
 
 
-def gained(history: Tensor) -> str:
-    """How much the loss fell at the end, in words: whether it is worth while to go on."""
+def gained(history: Tensor, unit: str = "nats") -> str:
+    """How much the loss fell at the end, in words; `unit` is the loss's: whether it is worth while to go on."""
     quarter = max(1, len(history) // 4)
     fall = float(history[-2 * quarter : -quarter].mean() - history[-quarter:].mean())
     return (
-        f"{fall:+.4f} nats per datum in the last quarter of {len(history)} epochs" if len(history) > 7 else "untrained"
+        f"{fall:+.4f} {unit} per datum in the last quarter of {len(history)} epochs"
+        if len(history) > 7
+        else "untrained"
     )

@@ -92,10 +92,10 @@ def run(
         likelihood: a `Gaussian` with one noise, `Categorical`, or `Bernoulli` with one output; the first when None.
         prior: `Normal`, `FanIn` or `Pretrained`, without `learn`; `FanIn`, whose gain the evidence chooses, when None.
         seed: of everything that is random.
-        where: which weights get a spread, as for `bayesianize`; the last layer's are the cheapest. All are trained. None: all.
+        where: which weights get a spread, as for `bayesianize`; all are trained. None: all.
         hessian: "full", for up to 8,192 weights, or "kron", for those of `nn.Linear` and `nn.Conv2d`.
         draws: S, draws kept for prediction.
-        evidence_steps: how often the evidence is computed in search of them, at most; 0 leaves gain and noise as they were for the most probable weights.
+        evidence_steps: how often the evidence is computed at most, in search of gain and noise; 0 leaves them as they were.
         epochs: passes over the data in search of w*; None: as many as make 2,000 steps, 20 at least.
         batch_size: rows a step; None: as for `yuragi.fit`.
         lr: Adam's learning rate, which falls along half a cosine; None: 1e-2.

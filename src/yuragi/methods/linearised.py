@@ -53,7 +53,7 @@ class Linearised(nn.Module):
             return output
 
         with without_script_warnings():
-            value, change = torch.func.jvp(at, (anchors,), (moved,))
+            value, change = torch.func.jvp(at, (anchors,), (moved,))  # type: ignore[misc]
         linear: Tensor = value + change
         return linear
 

@@ -4,6 +4,7 @@ from yuragi.predictions.classification import BinaryPrediction, ClassificationPr
 from yuragi.predictions.counts import CountPrediction, NegativeBinomialPrediction, PoissonPrediction
 from yuragi.predictions.kinds import prediction_of
 from yuragi.predictions.prediction import NumericPrediction, Prediction
+from yuragi.predictions.quantiles import QuantilePrediction
 from yuragi.predictions.regression import RegressionPrediction, StudentTPrediction
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "NumericPrediction",
     "PoissonPrediction",
     "Prediction",
+    "QuantilePrediction",
     "RegressionPrediction",
     "StudentTPrediction",
     "prediction_of",
