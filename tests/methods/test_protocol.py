@@ -24,6 +24,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 """Own settings under which the linear model's posterior is found."""
 QUICK: dict[str, dict[str, Any]] = {
     "collapsed": {"draws": 20, "steps": 2},
+    "deep_gp": {"draws": 20, "epochs": 2},
     "hmc": {"chains": 4, "warmup": 4, "draws": 4, "steps": 2},
     "laplace": {"draws": 20, "epochs": 2, "evidence_steps": 2},
     "last_layer": {"draws": 20, "epochs": 2},

@@ -50,8 +50,8 @@ def test_quantiles_that_are_known_are_found() -> None:
     p = found.predict(x)
     for level in levels:
         below = 1 - (-(p.quantile(level) - 2 * x) / (1 + x)).exp()
-        # some 500 rows decide at each place: a share of them has a standard error of 2 % at most
-        assert (below - level).abs().max() < 0.05
+        # some 500 rows decide at each place: three standard errors of a share of them are 7 % at most
+        assert (below - level).abs().max() < 0.07
     assert "1200 rows held out" in str(found)
     assert all(abs(share - level) < 0.05 for share, level in zip(found.missed, levels, strict=True))
 

@@ -19,10 +19,11 @@ one that is known.
 from collections.abc import Callable
 from typing import Any
 
-from yuragi.methods import collapsed, hmc, laplace, last_layer, quantile
+from yuragi.methods import collapsed, deep_gp, hmc, laplace, last_layer, quantile
 
 METHODS: dict[str, Callable[..., Any]] = {
     "collapsed": collapsed.run,
+    "deep_gp": deep_gp.run,
     "hmc": hmc.run,
     "laplace": laplace.run,
     "last_layer": last_layer.run,
@@ -30,4 +31,4 @@ METHODS: dict[str, Callable[..., Any]] = {
 }
 """Each method's `run`, by the name of its file."""
 
-__all__ = ["METHODS", "collapsed", "hmc", "laplace", "last_layer", "quantile"]
+__all__ = ["METHODS", "collapsed", "deep_gp", "hmc", "laplace", "last_layer", "quantile"]
