@@ -53,9 +53,7 @@ def test_the_evidence_of_a_linear_model_chooses_its_noise(hessian: Any) -> None:
         if hessian == "full":
             return evidence(x, y[:, 0], float(noise))
         covariance = x.double() @ x.T.double() / FEATURES + noise.double() ** 2 * torch.eye(len(y))
-        return torch.distributions.MultivariateNormal(torch.zeros(len(y)).double(), covariance).log_prob(
-            y[:, 0].double()
-        )
+        return log_normal(y[:, 0], covariance)
 
     scores = torch.stack([exact(noise) for noise in grid])
     likelihood = found.network.likelihood
@@ -72,9 +70,7 @@ def test_the_evidence_chooses_the_gain() -> None:
 
     def exact(gain: Tensor) -> Tensor:
         covariance = gain.double() ** 2 * x.double() @ x.T.double() / FEATURES + NOISE**2 * torch.eye(len(y))
-        return torch.distributions.MultivariateNormal(torch.zeros(len(y)).double(), covariance).log_prob(
-            y[:, 0].double()
-        )
+        return log_normal(y[:, 0], covariance)
 
     chosen = found.network.prior
     assert isinstance(chosen, yu.priors.FanIn)

@@ -137,9 +137,9 @@ def test_normalisation_is_that_of_evaluation_and_reaches_the_file(tmp_path: obje
 def test_what_is_frozen_stays() -> None:
     x, y = problem()
     net = network()
-    net[2].bias.requires_grad_(False)
+    bias = net.get_parameter("2.bias").requires_grad_(False)
     with torch.no_grad():
-        net[2].bias.fill_(0.3)
+        bias.fill_(0.3)
     found = last_layer.run(net, (x, y), draws=10, epochs=5)
     assert found.network.weight_names == ["2.weight"]
     assert float(found.network.module.get_parameter("2.bias")) == pytest.approx(0.3)
