@@ -156,6 +156,7 @@ def test_what_is_frozen_stays() -> None:
         (network(), {"prior": yu.priors.Laplace()}, "needs a Normal prior with a fixed scale"),
         (network(), {"sample_weight": torch.ones(3)}, r"sample_weight has shape \(3,\)"),
         (network(2), {}, "the network returned"),
+        (network(width=9000), {}, "would have 81018001 covariances"),
         (nn.Sequential(network(), nn.Tanh()), {}, "does not end in its last nn.Linear"),
         (nn.Sequential(nn.Linear(1, 4), nn.Linear(4, 1).requires_grad_(False)), {}, "'1', is frozen"),
     ],

@@ -103,3 +103,9 @@ def test_normalisation_is_that_of_evaluation_and_heads_with_a_scale_are_replaced
 def test_what_cannot_be_is_refused(net: nn.Module, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         quantile.run(net, problem(), epochs=1, **settings)
+
+
+def test_targets_without_an_axis_of_outputs_are_refused() -> None:
+    x, y = problem()
+    with pytest.raises(ValueError, match=r"got shape \(30,\): reshape them to \(30, 1\)"):
+        quantile.run(network(), (x, y[:, 0]), epochs=1)

@@ -129,6 +129,8 @@ def run(
     like = next((p for p in net.parameters() if p.is_floating_point()), torch.empty(()))
     x, y = check_pair("data", data, like.device, like.dtype)
     Gaussian().check_targets(y)
+    if y.dim() < 2:
+        raise ValueError(f"targets must be [N, *, out], got shape {tuple(y.shape)}: reshape them to ({len(y)}, 1)")
     check_ends_in_linear(net, x)
     generator = torch.Generator(like.device).manual_seed(seed)
     rows = max(1, round(held_out * len(y)))
