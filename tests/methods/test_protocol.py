@@ -13,24 +13,49 @@ from torch import Tensor, nn
 
 import yuragi as yu
 from yuragi.methods import METHODS
+from yuragi.methods.wrapped import without_script_warnings
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "collapsed": {"draws": 4000, "steps": 0},
     "hmc": {"chains": 64, "warmup": 50, "draws": 50, "steps": 8},
+    "laplace": {"draws": 4000, "hessian": "full"},
+    "last_layer": {"draws": 4000, "epochs": 1},
 }
 """Own settings under which the linear model's posterior is found."""
 QUICK: dict[str, dict[str, Any]] = {
     "collapsed": {"draws": 20, "steps": 2},
+    "deep_gp": {"draws": 20, "epochs": 2},
     "hmc": {"chains": 4, "warmup": 4, "draws": 4, "steps": 2},
+    "laplace": {"draws": 20, "epochs": 2, "evidence_steps": 2},
+    "last_layer": {"draws": 20, "epochs": 2},
+    "quantile": {"epochs": 2},
 }
 """Own settings under which anything is found."""
-TOLERANCE = {"collapsed": 0.1, "hmc": 0.1}
-"""In posterior standard deviations, and as a share of the posterior variance."""
+TOLERANCE = {"collapsed": 0.1, "hmc": 0.1, "laplace": 0.1, "last_layer": 0.1}
+"""In posterior standard deviations, and as a share of the posterior variance; of those that claim the exact posterior."""
+
+
+WITHOUT_NETWORK = {"deep_gp", "quantile"}
+"""Those that have no posterior of a network's weights."""
+WITH_NETWORK = [method for method in METHODS if method not in WITHOUT_NETWORK]
+NEEDS = {"deep_gp": "gpytorch", "laplace": "laplace"}
+"""What a method is skipped without."""
+
+
+@pytest.fixture(autouse=True)
+def _installed(request: pytest.FixtureRequest) -> None:
+    method = request.node.callspec.params["method"]
+    if method in NEEDS:
+        with without_script_warnings():
+            pytest.importorskip(NEEDS[method])
 
 
 def linear(method: str, settings: dict[str, dict[str, Any]], seed: int = 0) -> Any:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = nn.Linear(FEATURES, 1)
     return METHODS[method](
-        nn.Linear(FEATURES, 1),
+        net,
         regression_problem(),
         likelihood=yu.Gaussian(NOISE),
         prior=yu.priors.Normal(scale=2.0),
@@ -53,7 +78,7 @@ def test_the_names_and_the_call(method: str) -> None:
     assert inspect.Parameter.empty not in [p.default for p in parameters[5:]]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", TOLERANCE)
 def test_the_exact_posterior_of_a_linear_model(method: str) -> None:
     x, y = regression_problem()
     mean, precision = exact_posterior(x, y, NOISE, scale=2.0)
@@ -92,7 +117,7 @@ def test_seeds_and_what_is_left_alone(method: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::yuragi.ConvergenceWarning")
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", WITH_NETWORK)
 def test_the_network_survives_a_file(method: str, tmp_path: object) -> None:
     found = linear(method, QUICK)
     x = regression_problem()[0]

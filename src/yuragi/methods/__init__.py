@@ -3,7 +3,8 @@
 One file is one method, and each file has the same names in the same order:
 
     Result          what the method found, with
-        .network        a `Bayesian` network that `yuragi.predict`, `yuragi.save` and the exports take
+        .network        a `Bayesian` network that `yuragi.predict`, `yuragi.save` and the exports take; a method that
+                        has no posterior of a network's weights has none, and says so in `Result`
         .predict(x)     `Prediction` from all that was found; x as for `yuragi.predict`
         print(result)   whether to trust it: what the method itself can tell
     run(net, data, *, likelihood=None, prior=None, seed=0, **settings) -> Result
@@ -11,15 +12,23 @@ One file is one method, and each file has the same names in the same order:
 `net` is an ordinary module, which is left as it is; `data`, `likelihood` and `prior` are as for `bayesianize` and `fit`,
 with the same defaults; the same seed gives the same result, and the global random state is left alone. Settings that
 are a method's own have defaults and are given by keyword. `METHODS` lists them all by name, and
-`tests/methods/test_protocol.py` holds every one to this page and to a posterior that is known.
+`tests/methods/test_protocol.py` holds every one to this page and, where the method claims to find the exact posterior, to
+one that is known.
 """
 
 from collections.abc import Callable
 from typing import Any
 
-from yuragi.methods import collapsed, hmc
+from yuragi.methods import collapsed, deep_gp, hmc, laplace, last_layer, quantile
 
-METHODS: dict[str, Callable[..., Any]] = {"collapsed": collapsed.run, "hmc": hmc.run}
+METHODS: dict[str, Callable[..., Any]] = {
+    "collapsed": collapsed.run,
+    "deep_gp": deep_gp.run,
+    "hmc": hmc.run,
+    "laplace": laplace.run,
+    "last_layer": last_layer.run,
+    "quantile": quantile.run,
+}
 """Each method's `run`, by the name of its file."""
 
-__all__ = ["METHODS", "collapsed", "hmc"]
+__all__ = ["METHODS", "collapsed", "deep_gp", "hmc", "laplace", "last_layer", "quantile"]

@@ -14,14 +14,15 @@ from torch.nn import functional as F
 
 from yuragi.bayesian import Bayesian, as_arguments
 from yuragi.conversion import bayesianize
-from yuragi.data import check_rows, to_tensors
+from yuragi.data import check_rows, check_weight, to_tensors
 from yuragi.flat import split_like
 from yuragi.likelihoods import Gaussian, Likelihood
 from yuragi.loop import NOISE_LR, cosine
+from yuragi.methods.linear_end import check_ends_in_linear, fixed_normal, last_linear, normal_scales
 from yuragi.posteriors import Points
 from yuragi.posteriors.posterior import inverse_softplus
 from yuragi.prediction import ClassificationPrediction, NumericPrediction, predict
-from yuragi.priors import FanIn, Normal, Prior
+from yuragi.priors import Normal, Prior
 from yuragi.stochastic import Drawn
 
 
@@ -132,9 +133,11 @@ def run(
     network.likelihood.check_targets(y)
     network.likelihood.initialise(y)
     generator = torch.Generator(like.device).manual_seed(seed)
-    _check_ends_in_linear(net, x)
+    check_ends_in_linear(net, x)
     earlier = _Earlier(net, prior, x, generator)
-    weight = torch.ones(len(y), device=like.device) if sample_weight is None else _weight(sample_weight, y)
+    weight = torch.ones(len(y), device=like.device)
+    if sample_weight is not None:
+        weight = check_weight(to_tensors(sample_weight, like.device, like.dtype), len(y))
     last = _LastLayer(net, prior, y, weight)
     noise = [parameter for parameter in network.likelihood.parameters() if parameter.requires_grad]
     groups: list[dict[str, Any]] = [{"params": earlier.parameters}, {"params": noise, "lr": NOISE_LR * lr}]
@@ -166,7 +169,7 @@ class _Earlier:
     """q(θ): independent Normals over the weights before the last layer, in units of their prior."""
 
     def __init__(self, net: nn.Module, prior: Normal, x: Any, generator: torch.Generator) -> None:
-        name = _last_linear(net)[0]
+        name = last_linear(net)[0]
         truncated: nn.Module = nn.Identity()
         if name:
             truncated = copy.deepcopy(net)
@@ -178,7 +181,7 @@ class _Earlier:
         if any(parameter.requires_grad for parameter in truncated.parameters()):
             self.bnn = bayesianize(truncated, prior=prior, posterior=Points()).eval()
             self.like = [weight.parameter.detach().unsqueeze(0) for weight in self.bnn.weights]
-            self.loc, self.scale = _loc_and_scale(self.bnn)
+            self.loc, self.scale = normal_scales(self.bnn)
             start = torch.zeros_like(self.scale)
             self.parameters = [nn.Parameter(start), nn.Parameter(inverse_softplus(start + 1))]
         else:
@@ -219,10 +222,10 @@ class _LastLayer:
     """Bayesian linear regression on features, all outputs with the same noise; in float64 and whitened weights."""
 
     def __init__(self, net: nn.Module, prior: Normal, y: Tensor, weight: Tensor) -> None:
-        name, layer = _last_linear(net)
+        name, layer = last_linear(net)
         self.prefix = f"{name}." if name else ""
         bnn = bayesianize(copy.deepcopy(layer), prior=prior, posterior=Points())
-        loc, scale = (split_like(part.unsqueeze(0), list(bnn.q().mean)) for part in _loc_and_scale(bnn))
+        loc, scale = (split_like(part.unsqueeze(0), list(bnn.q().mean)) for part in normal_scales(bnn))
         self.names = bnn.weight_names  # weight [O, H] and, where there is one, bias [O]
         self.loc, self.scale = [part[0].double() for part in loc], [part[0].double() for part in scale]
         if self.names[0] != "weight" or layer.weight.shape[0] != y.shape[-1]:
@@ -276,50 +279,11 @@ class _LastLayer:
         }
 
 
-def _last_linear(net: nn.Module) -> tuple[str, nn.Linear]:
-    found = [(name, part) for name, part in net.named_modules() if isinstance(part, nn.Linear)]
-    if not found:
-        raise ValueError(f"{type(net).__name__} has no nn.Linear: the last layer must be one")
-    return found[-1]
-
-
-@torch.no_grad()
-def _check_ends_in_linear(net: nn.Module, x: Any) -> None:
-    net = copy.deepcopy(net).eval()
-    name, layer = _last_linear(net)
-    seen: list[Tensor] = []
-    layer.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
-    args, kwargs = as_arguments(x)
-    output = net(*args, **kwargs)
-    if len(seen) != 1 or not isinstance(output, Tensor) or not torch.equal(output, seen[0]):
-        raise ValueError(
-            f"the network does not end in its last nn.Linear, '{name}', used once: given it, it is not linear"
-        )
-
-
-def _loc_and_scale(bnn: Bayesian) -> tuple[Tensor, Tensor]:
-    # of every weight, [P]
-    prior = bnn.prior
-    assert isinstance(prior, Normal)
-    like = prior.scale.new_empty(1, sum(weight.numel for weight in bnn.weights))
-    return prior.along(prior.loc, like).expand_as(like)[0], prior.along(prior.scale, like).expand_as(like)[0]
-
-
 def _checked(likelihood: Likelihood | None, prior: Prior | None) -> tuple[Gaussian, Normal]:
     likelihood = Gaussian() if likelihood is None else likelihood
-    prior = FanIn() if prior is None else prior
     if not isinstance(likelihood, Gaussian) or likelihood.noise.numel() > 1:
         raise ValueError(f"only under Gaussian noise, one for all outputs, is the last layer exact: got {likelihood}")
-    if not isinstance(prior, Normal) or prior.learn:
-        raise ValueError(f"only under a Normal prior with a fixed scale is the last layer exact: got {prior}")
-    return likelihood, prior
-
-
-def _weight(given: Any, y: Tensor) -> Tensor:
-    weight: Tensor = to_tensors(given, y.device, y.dtype)
-    if weight.shape != (len(y),) or not bool((weight.isfinite() & (weight >= 0)).all()):
-        raise ValueError(f"sample_weight must be finite, not negative, and of shape ({len(y)},)")
-    return weight
+    return likelihood, fixed_normal(prior, "the last layer's exact posterior")
 
 
 def _noise(network: Bayesian) -> Tensor:

@@ -5,6 +5,7 @@ from yuragi.predictions.counts import CountPrediction, NegativeBinomialPredictio
 from yuragi.predictions.kinds import prediction_of
 from yuragi.predictions.moments import MomentPrediction
 from yuragi.predictions.prediction import NumericPrediction, Prediction
+from yuragi.predictions.quantiles import QuantilePrediction
 from yuragi.predictions.regression import RegressionPrediction, StudentTPrediction
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "NumericPrediction",
     "PoissonPrediction",
     "Prediction",
+    "QuantilePrediction",
     "RegressionPrediction",
     "StudentTPrediction",
     "prediction_of",

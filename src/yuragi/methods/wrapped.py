@@ -1,0 +1,39 @@
+"""Other libraries, imported where they are needed: each belongs to an extra of yuragi."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+def wrapped(library: str, *, extra: str) -> Any:
+    """The library as a module.
+
+    Args:
+        library: its name in an import.
+        extra: of yuragi, which brings it.
+
+    Raises:
+        ModuleNotFoundError: it is not installed, or something that it needs is not; the message says how to install it.
+    """
+    try:
+        with without_script_warnings():
+            return importlib.import_module(library)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f'this method needs the package {error.name}: pip install "yuragi[{extra}]"', name=error.name
+        ) from error
+
+
+@contextmanager
+def without_script_warnings() -> Iterator[None]:
+    """Ignore that torch calls its own `torch.jit.script` deprecated.
+
+    Libraries use it as they are imported, and torch itself does the first time that anything is differentiated forwards.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r".*`torch\.jit\.\w+` is deprecated", DeprecationWarning)
+        yield
