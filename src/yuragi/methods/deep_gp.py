@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from yuragi.data import Batch, batches, check_finite, check_pair, to_tensors
+from yuragi.draws import DRAWS
 from yuragi.likelihoods import Categorical, Gaussian, Likelihood
 from yuragi.likelihoods.location_scale import LocationScale, NetworkScale
 from yuragi.methods.descent import descend, gained
 from yuragi.methods.wrapped import without_script_warnings, wrapped
-from yuragi.prediction import DRAWS
 from yuragi.predictions import ClassificationPrediction, NumericPrediction, prediction_of
 from yuragi.priors import Prior
 
