@@ -9,17 +9,24 @@ One file is one method, and each file has the same names in the same order:
     run(net, data, *, likelihood=None, prior=None, seed=0, **settings) -> Result
 
 `net` is an ordinary module, which is left as it is; `data`, `likelihood` and `prior` are as for `bayesianize` and `fit`,
-with the same defaults; the same seed gives the same result, and the global random state is left alone. Settings that
-are a method's own have defaults and are given by keyword. `METHODS` lists them all by name, and
-`tests/methods/test_protocol.py` holds every one to this page and to a posterior that is known.
+with the same defaults, but that a method which is defined without a prior has none when None; the same seed gives the same
+result, and the global random state is left alone. Settings that are a method's own have defaults and are given by keyword.
+`METHODS` lists them all by name, and `tests/methods/test_protocol.py` holds every one to this page; those that claim the
+exact posterior of a linear model to that, and the others have a known answer of their own in their tests.
 """
 
 from collections.abc import Callable
 from typing import Any
 
-from yuragi.methods import collapsed, hmc
+from yuragi.methods import collapsed, ensemble, hmc, mc_dropout, svi
 
-METHODS: dict[str, Callable[..., Any]] = {"collapsed": collapsed.run, "hmc": hmc.run}
+METHODS: dict[str, Callable[..., Any]] = {
+    "collapsed": collapsed.run,
+    "ensemble": ensemble.run,
+    "hmc": hmc.run,
+    "mc_dropout": mc_dropout.run,
+    "svi": svi.run,
+}
 """Each method's `run`, by the name of its file."""
 
-__all__ = ["METHODS", "collapsed", "hmc"]
+__all__ = ["METHODS", "collapsed", "ensemble", "hmc", "mc_dropout", "svi"]
