@@ -17,6 +17,8 @@ from yuragi.methods import METHODS
 SETTINGS: dict[str, dict[str, Any]] = {
     "collapsed": {"draws": 4000, "steps": 0},
     "hmc": {"chains": 64, "warmup": 50, "draws": 50, "steps": 8},
+    "sghmc": {"chains": 200, "draws": 20, "steps": 800, "warmup": 300},
+    "sgld": {"chains": 200, "draws": 20, "steps": 1500, "warmup": 300, "lr": 0.1},
     "svi": {"posterior": yu.posteriors.FullCovariance(), "members": 20, "epochs": 1500, "lr": 0.02, "draws": 4000},
 }
 """Own settings under which the linear model's posterior is found, by those methods that claim it."""
@@ -25,10 +27,12 @@ QUICK: dict[str, dict[str, Any]] = {
     "ensemble": {"members": 3, "epochs": 3},
     "hmc": {"chains": 4, "warmup": 4, "draws": 4, "steps": 2},
     "mc_dropout": {"draws": 5, "epochs": 3},
+    "sghmc": {"chains": 2, "draws": 4, "steps": 20, "warmup": 3},
+    "sgld": {"chains": 2, "draws": 4, "steps": 20, "warmup": 3},
     "svi": {"draws": 5, "epochs": 3},
 }
 """Own settings under which anything is found."""
-TOLERANCE = {"collapsed": 0.1, "hmc": 0.1, "svi": 0.1}
+TOLERANCE = {"collapsed": 0.1, "hmc": 0.1, "sghmc": 0.1, "sgld": 0.15, "svi": 0.1}
 """In posterior standard deviations, and as a share of the posterior variance."""
 
 

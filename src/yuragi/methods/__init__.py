@@ -18,15 +18,17 @@ exact posterior of a linear model to that, and the others have a known answer of
 from collections.abc import Callable
 from typing import Any
 
-from yuragi.methods import collapsed, ensemble, hmc, mc_dropout, svi
+from yuragi.methods import collapsed, ensemble, hmc, mc_dropout, sghmc, sgld, svi
 
 METHODS: dict[str, Callable[..., Any]] = {
     "collapsed": collapsed.run,
     "ensemble": ensemble.run,
     "hmc": hmc.run,
     "mc_dropout": mc_dropout.run,
+    "sghmc": sghmc.run,
+    "sgld": sgld.run,
     "svi": svi.run,
 }
 """Each method's `run`, by the name of its file."""
 
-__all__ = ["METHODS", "collapsed", "ensemble", "hmc", "mc_dropout", "svi"]
+__all__ = ["METHODS", "collapsed", "ensemble", "hmc", "mc_dropout", "sghmc", "sgld", "svi"]

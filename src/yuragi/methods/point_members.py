@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from yuragi.bayesian import Bayesian
 from yuragi.conversion import bayesianize
-from yuragi.flat import joined
+from yuragi.flat import joined, pieces
 from yuragi.likelihoods import Likelihood
 from yuragi.loop import History, train
 from yuragi.posteriors import Points
@@ -22,7 +22,7 @@ from yuragi.training import ConvergenceWarning
 from yuragi.weights import as_new
 
 _POWER_STEPS = 30
-_CURVATURE_STEP = 1e-2  # of the gradients' difference, as a share of the norm of the weights
+_DIFFERENCE = 1e-2
 
 
 class FittedPoints(Points):
@@ -140,38 +140,49 @@ def network_of_points(
     return network
 
 
-def largest_curvature(bnn: Bayesian, loss: Callable[[], Tensor], generator: torch.Generator) -> float:
-    """Largest absolute eigenvalue of the loss's Hessian among all members, by power iteration on differences of gradients.
-
-    Args:
-        bnn: a network of points; unchanged.
-        loss: the mean of the members' losses, with gradient, and the same whenever it is called.
-        generator: of the first direction.
-
-    Returns:
-        In the units of one member's loss.
-    """
-    means = bnn.q().means
-    # one flat vector a member; the mean over members has divided each gradient by their number
-    at = joined([mean.detach() for mean in means], bnn.members, means[0].dtype).clone()
-
-    def gradient(w: Tensor) -> Tensor:
-        _write(bnn, w)
-        return joined(torch.autograd.grad(loss(), means, materialize_grads=True), bnn.members, w.dtype) * bnn.members
-
-    direction = torch.empty_like(at).normal_(generator=generator)
-    eigenvalue = torch.zeros(bnn.members, 1, dtype=at.dtype, device=at.device)
-    size = _CURVATURE_STEP * (at.norm(dim=1, keepdim=True) + 1e-3)
-    for _ in range(_POWER_STEPS):
-        direction = direction / direction.norm(dim=1, keepdim=True).clamp_min(torch.finfo(at.dtype).tiny)
-        product = (gradient(at + size * direction) - gradient(at - size * direction)) / (2 * size)
-        eigenvalue = product.norm(dim=1, keepdim=True)
-        direction = product
-    _write(bnn, at)
-    return float(eigenvalue.max())
+def flat_points(bnn: Bayesian) -> Tensor:
+    """The members' weights one after another, a copy, [K, P]."""
+    means = [mean.detach() for mean in bnn.q().means]
+    return joined(means, bnn.members, means[0].dtype).clone()
 
 
 @torch.no_grad()
-def _write(bnn: Bayesian, w: Tensor) -> None:
-    for mean, part in zip(bnn.q().means, w.split([m.numel() // bnn.members for m in bnn.q().means], 1), strict=True):
-        mean.copy_(part.reshape(mean.shape))
+def set_points(bnn: Bayesian, w: Tensor) -> None:
+    """Let the members' weights be `w`, [K, P]."""
+    means = bnn.q().means
+    for mean, part in zip(means, pieces(w, means), strict=True):
+        mean.copy_(part)
+
+
+def member_gradients(bnn: Bayesian, loss: Tensor) -> Tensor:
+    """The gradient of each member's own loss in its weights, [K, P], where `loss` is the mean of them."""
+    means = bnn.q().means
+    gradients = torch.autograd.grad(loss, means, materialize_grads=True)
+    return joined(gradients, bnn.members, means[0].dtype) * bnn.members
+
+
+def largest_curvature(
+    bnn: Bayesian, loss: Callable[[], Tensor], generator: torch.Generator, scale: Tensor | None = None
+) -> float:
+    """Largest absolute eigenvalue among the Hessians of the members' losses, by power iteration on differences of gradients.
+
+    Args:
+        bnn: a network of points; left as it is.
+        loss: the mean of the members' losses, the same function of the weights whenever it is called.
+        generator: of the first direction.
+        scale: [P], units of the weights in which the Hessian is taken; 1 where None.
+    """
+    at = flat_points(bnn)
+    scale = torch.ones_like(at[0]) if scale is None else scale
+    # a share of the weights' size: far above rounding, and for a smooth loss near enough
+    distance = _DIFFERENCE * ((at / scale).norm(dim=1, keepdim=True) + _DIFFERENCE)
+    direction = torch.empty_like(at).normal_(generator=generator)
+    for _ in range(_POWER_STEPS):
+        direction = direction / direction.norm(dim=1, keepdim=True).clamp_min(torch.finfo(at.dtype).tiny)
+        ends = []
+        for sign in (1, -1):
+            set_points(bnn, at + sign * distance * scale * direction)
+            ends.append(scale * member_gradients(bnn, loss()))
+        direction = (ends[0] - ends[1]) / (2 * distance)
+    set_points(bnn, at)
+    return float(direction.norm(dim=1).max())

@@ -107,7 +107,7 @@ def run(
     Example:
         >>> import torch, yuragi as yu
         >>> x = torch.linspace(-1, 1, 20).reshape(-1, 1)
-        >>> run(nn.Linear(1, 1), (x, 2 * x), likelihood=yu.Gaussian(0.5), epochs=500).predict(x).epistemic.shape
+        >>> run(nn.Linear(1, 1), (x, 2 * x), likelihood=yu.Gaussian(0.5), epochs=800, lr=0.05).predict(x).epistemic.shape
         torch.Size([20, 1])
     """
     if draws < 1:
