@@ -30,6 +30,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "sghmc": {"chains": 2, "draws": 4, "steps": 20, "warmup": 3},
     "sgld": {"chains": 2, "draws": 4, "steps": 20, "warmup": 3},
     "svi": {"draws": 5, "epochs": 3},
+    "swag": {"draws": 5, "epochs": 3, "snapshots": 3, "rank": 2},
 }
 """Own settings under which anything is found."""
 TOLERANCE = {"collapsed": 0.1, "hmc": 0.1, "sghmc": 0.1, "sgld": 0.15, "svi": 0.1}
@@ -136,7 +137,7 @@ def test_what_it_prints_says_which_method_it_was(method: str) -> None:
 
 @pytest.mark.filterwarnings("ignore::yuragi.ConvergenceWarning")
 @pytest.mark.parametrize("method", METHODS)
-def test_a_learned_noise_and_a_learned_prior(method: str) -> None:
+def test_what_is_left_out_has_a_default(method: str) -> None:
     x, y = regression_problem()
     found = METHODS[method](network(), (x, y), **QUICK[method])
     assert (found.predict(x).aleatoric > 0).all()

@@ -18,7 +18,7 @@ exact posterior of a linear model to that, and the others have a known answer of
 from collections.abc import Callable
 from typing import Any
 
-from yuragi.methods import collapsed, ensemble, hmc, mc_dropout, sghmc, sgld, svi
+from yuragi.methods import collapsed, ensemble, hmc, mc_dropout, sghmc, sgld, svi, swag
 
 METHODS: dict[str, Callable[..., Any]] = {
     "collapsed": collapsed.run,
@@ -28,7 +28,8 @@ METHODS: dict[str, Callable[..., Any]] = {
     "sghmc": sghmc.run,
     "sgld": sgld.run,
     "svi": svi.run,
+    "swag": swag.run,
 }
 """Each method's `run`, by the name of its file."""
 
-__all__ = ["METHODS", "collapsed", "ensemble", "hmc", "mc_dropout", "sghmc", "sgld", "svi"]
+__all__ = ["METHODS", "collapsed", "ensemble", "hmc", "mc_dropout", "sghmc", "sgld", "svi", "swag"]
