@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import pytest
 import torch
@@ -23,9 +24,7 @@ def trained_alone(net: nn.Module, weights: dict[str, Tensor], x: Tensor, y: Tens
     net = copy.deepcopy(net)
     net.load_state_dict(weights)
     optimizer = torch.optim.Adam(net.parameters(), lr=LR)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: 0.5 * (1 + torch.cos(torch.tensor(torch.pi * step / EPOCHS)))
-    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * step / EPOCHS)))
     for _ in range(EPOCHS):
         decay = sum((w.square().sum() for w in net.parameters()), torch.zeros(())) / (2 * scale**2 * len(x))
         loss = 0.5 * ((net(x) - y) / NOISE).square().mean() + decay

@@ -20,7 +20,7 @@ BOTH = pytest.mark.parametrize("method", [sgld, sghmc])
 
 
 def whitened(found: Any, mean: Tensor, precision: Tensor) -> Tensor:
-    draws = found.network.draws(found.network.members)
+    draws: dict[str, Tensor] = found.network.draws(found.network.members)
     return (torch.cat([draws["weight"].flatten(1), draws["bias"]], 1).double() - mean) @ torch.linalg.cholesky(
         precision
     )
@@ -35,7 +35,7 @@ def test_the_stationary_variance_of_each_step_size() -> None:
         for dynamics, variance in ((langevin, 1 / (1 - step / 2)), (underdamped, 1.0)):
             u = torch.randn(20000, 1, generator=generator)
             for _ in range(80):
-                u = dynamics.move(u, u, step, generator)  # type: ignore[attr-defined]
+                u = dynamics.move(u, u, step, generator)
             assert abs(float(u.var()) / variance - 1) < 4 * (2 / 20000) ** 0.5
 
 

@@ -10,6 +10,7 @@ from tests.posteriors.test_exact import FEATURES, NOISE, exact_posterior, regres
 from torch import nn
 
 import yuragi as yu
+from yuragi.loop import train
 from yuragi.methods import swag
 from yuragi.methods.point_members import point_members
 from yuragi.methods.swag import _Moments, _normal_network
@@ -60,11 +61,13 @@ def test_a_learned_noise_is_that_of_the_mode() -> None:
     x, y = regression_problem()
     found = swag.run(nn.Linear(FEATURES, 1), (x, y), epochs=1500, lr=0.02)
     mode = point_members(nn.Linear(FEATURES, 1), None, None, 1, 0)
-    yu.loop.train(mode, (x, y), epochs=1500, lr=0.02, seed=0)
+    train(mode, (x, y), epochs=1500, lr=0.02, seed=0)
+    learned = []
     for bnn in (found.network, mode):
+        assert isinstance(bnn.likelihood, yu.Gaussian)
         assert all(parameter.requires_grad for parameter in bnn.likelihood.parameters())
-    noise, expected = (bnn.likelihood.noise.detach() for bnn in (found.network, mode))  # type: ignore[union-attr]
-    torch.testing.assert_close(noise, expected, rtol=1e-3, atol=0)
+        learned.append(bnn.likelihood.noise.detach())
+    torch.testing.assert_close(learned[0], learned[1], rtol=1e-3, atol=0)
 
 
 @pytest.mark.filterwarnings("ignore::yuragi.ConvergenceWarning")
@@ -79,6 +82,13 @@ def test_running_statistics_are_of_the_averaged_weights() -> None:
     torch.testing.assert_close(module[1].running_var, hidden.var(0))
     assert module[1].momentum == 0.1
     torch.testing.assert_close(found.predict(x).samples[:, :1], found.predict(x[:1]).samples)
+
+
+@pytest.mark.filterwarnings("ignore::yuragi.ConvergenceWarning")
+def test_a_walk_that_leaves_the_mode_says_what_to_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(swag, "_curvature", lambda *_: 1e-3)  # far below the true one
+    with pytest.raises(FloatingPointError, match=r"lower walk_lr, which is 0\.2"):
+        swag.run(nn.Linear(FEATURES, 1), regression_problem(), likelihood=yu.Gaussian(NOISE), epochs=3)
 
 
 @pytest.mark.parametrize(

@@ -220,9 +220,7 @@ def _check_foldable(bnn: Bayesian, places: DropoutPlaces, x: Any) -> None:
         )
     for name in () if places.calls else layers:
         handles.append(
-            layers[name].register_forward_pre_hook(
-                lambda _layer, args, name=name: (scaled(args[0], name), *args[1:])  # type: ignore[misc]
-            )
+            layers[name].register_forward_pre_hook(lambda _layer, args, name=name: (scaled(args[0], name), *args[1:]))
         )
     wanted = bnn.select_output(_evaluate(module, x, handles))
     with torch.no_grad():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from yuragi.bayesian import Bayesian, as_arguments
 from yuragi.conversion import bayesianize
-from yuragi.data import batches
+from yuragi.data import Batch, batches
 from yuragi.flat import pieces
 from yuragi.likelihoods import Likelihood
 from yuragi.loop import DEFAULT_LR, History, constant, train
@@ -21,6 +22,7 @@ from yuragi.posteriors.posterior import inverse_softplus
 from yuragi.prediction import ClassificationPrediction, NumericPrediction, predict
 from yuragi.priors import Prior
 
+_BATCHES = 4  # whose curvature is looked at: a small one's may be several times that of all data
 _LEAST_VARIANCE = 1e-16  # of a weight that does not move
 
 
@@ -45,14 +47,15 @@ class Result:
         return predict(self.network, x, samples=self.draws)
 
     def __str__(self) -> str:
-        """How far the walk went, and what it did to the loss."""
+        """How long the walk was, and what it did to the fit."""
         rank = self.network.posterior.rank
         trained = f"{len(self.history.loss)} epochs" + (
             "" if self.history.converged else ", still improving at the end"
         )
+        at_mode, along = self.history.log_likelihood[-1], self.walk.log_likelihood
         return (
-            f"SWAG: Normal of rank {rank} from {len(self.walk.loss)} snapshots; loss {self.history.loss[-1]:.4f} nats per "
-            f"datum at the mode ({trained}), {sum(self.walk.loss) / len(self.walk.loss):.4f} on average along the walk"
+            f"SWAG: Normal of rank {rank} from {len(along)} snapshots; log-likelihood of the training data {at_mode:.4f} "
+            f"nats per datum at the mode ({trained}), {sum(along) / len(along):.4f} on average along the walk"
         )
 
 
@@ -68,7 +71,7 @@ def run(
     lr: float = DEFAULT_LR,
     snapshots: int = 60,
     rank: int = 20,
-    walk_lr: float = 0.5,
+    walk_lr: float = 0.2,
     walk_batch_size: int | None = None,
     draws: int = 100,
     sample_weight: Any = None,
@@ -143,18 +146,23 @@ def run(
     learned = [parameter for parameter in bnn.likelihood.parameters() if parameter.requires_grad]
     for parameter in learned:
         parameter.requires_grad_(False)
-    walk = train(
-        bnn,
-        data,
-        epochs=snapshots,
-        batch_size=walk_batch_size,
-        lr=walk_lr / steepest,
-        schedule=constant,
-        optimizer=lambda groups: torch.optim.SGD(groups, lr=walk_lr / steepest),
-        sample_weight=sample_weight,
-        callbacks=[lambda _: moments.add(flat_points(bnn)[0])],
-        seed=seed,
-    )
+    try:
+        walk = train(
+            bnn,
+            data,
+            epochs=snapshots,
+            batch_size=walk_batch_size,
+            lr=walk_lr / steepest,
+            schedule=constant,
+            optimizer=lambda groups: torch.optim.SGD(groups, lr=walk_lr / steepest),
+            sample_weight=sample_weight,
+            callbacks=[lambda _: moments.add(flat_points(bnn)[0])],
+            seed=seed,
+        )
+    except FloatingPointError as error:
+        raise FloatingPointError(
+            f"the walk left the mode and went to infinity: lower walk_lr, which is {walk_lr}, or train longer before it"
+        ) from error
     for parameter in learned:
         parameter.requires_grad_(True)
     network = _normal_network(bnn, moments)
@@ -202,12 +210,15 @@ def _curvature(bnn: Bayesian, data: Any, batch_size: int, sample_weight: Any, se
         device=like.device,
         dtype=like.dtype,
     )
-    batch = next(iter(source))
     mode = bnn.training
     bnn.eval()  # the same function whenever it is called
-    found = largest_curvature(
-        bnn, lambda: bnn.loss(batch.x, batch.y, source.num_data, sample_weight=batch.weight), generator
-    )
+    found = 0.0
+    for batch in islice(source, _BATCHES):
+
+        def loss(batch: Batch = batch) -> Tensor:
+            return bnn.loss(batch.x, batch.y, source.num_data, sample_weight=batch.weight)
+
+        found = max(found, largest_curvature(bnn, loss, generator))
     bnn.train(mode)
     return found
 
