@@ -118,15 +118,27 @@ def test_the_network_survives_a_file(method: str, tmp_path: object) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::yuragi.ConvergenceWarning")
-@pytest.mark.parametrize("method", [method for method in METHODS if method != "collapsed"])
-def test_classes_and_several_outputs(method: str) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_classes_are_predicted_or_refused_by_name(method: str) -> None:
     x, y = regression_problem()
     labels = (y[:, 0] > 0).long() + (y[:, 0] > 1)
-    classes = METHODS[method](network(3), (x, labels), likelihood=yu.Categorical(), **QUICK[method]).predict(x)
-    assert isinstance(classes, yu.ClassificationPrediction)
-    assert classes.probs.shape == (len(x), 3)
-    both = METHODS[method](network(2), (x, torch.cat([y, -y], 1)), likelihood=yu.Gaussian(NOISE), **QUICK[method])
-    assert both.predict(x).mean.shape == (len(x), 2)
+    try:
+        found = METHODS[method](network(3), (x, labels), likelihood=yu.Categorical(), **QUICK[method])
+    except ValueError as error:
+        if "Categorical" not in str(error):
+            raise
+        return
+    prediction = found.predict(x)
+    assert isinstance(prediction, yu.ClassificationPrediction)
+    assert prediction.probs.shape == (len(x), 3)
+
+
+@pytest.mark.filterwarnings("ignore::yuragi.ConvergenceWarning")
+@pytest.mark.parametrize("method", METHODS)
+def test_several_outputs(method: str) -> None:
+    x, y = regression_problem()
+    found = METHODS[method](network(2), (x, torch.cat([y, -y], 1)), likelihood=yu.Gaussian(NOISE), **QUICK[method])
+    assert found.predict(x).mean.shape == (len(x), 2)
 
 
 @pytest.mark.filterwarnings("ignore::yuragi.ConvergenceWarning")

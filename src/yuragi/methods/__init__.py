@@ -11,6 +11,7 @@ One file is one method, and each file has the same names in the same order:
 `net` is an ordinary module, which is left as it is; `data`, `likelihood` and `prior` are as for `bayesianize` and `fit`,
 with the same defaults, but that a method which is defined without a prior has none when None; the same seed gives the same
 result, and the global random state is left alone. Settings that are a method's own have defaults and are given by keyword.
+A likelihood, prior or network that a method cannot handle is a ValueError that names it and says why.
 `METHODS` lists them all by name, and `tests/methods/test_protocol.py` holds every one to this page; those that claim the
 exact posterior of a linear model to that, and the others have a known answer of their own in their tests.
 """

@@ -89,7 +89,7 @@ def run(
     Example:
         >>> import yuragi as yu
         >>> x = torch.linspace(-1, 1, 20).reshape(-1, 1)
-        >>> found = run(nn.Linear(1, 1), (x, 2 * x), likelihood=yu.Gaussian(0.5), steps=2000, warmup=100)
+        >>> found = run(nn.Linear(1, 1), (x, 2 * x), likelihood=yu.Gaussian(0.5), steps=800, warmup=100, lr=0.8)
         >>> found.predict(x).epistemic.shape, found.network.members
         (torch.Size([20, 1]), 200)
     """

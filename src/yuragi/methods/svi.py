@@ -73,8 +73,8 @@ def run(
 
         ELBO = Σ_i E_q[log p(y_i∣x_i, w)] − kl_weight · KL(q‖p)
 
-    Blundell et al., "Weight uncertainty in neural networks", 2015. A full-covariance q is the exact posterior of a linear
-    model; independent Normals are too narrow there, and make the prior's part of a network's uncertainty too large.
+    Blundell et al., "Weight uncertainty in neural networks", 2015. A full-covariance q reaches the exact posterior of a
+    linear model with known noise; independent Normals reach its means, and variances that are too small.
 
     Args:
         net: any `nn.Module`; left as it is.
