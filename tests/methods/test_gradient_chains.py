@@ -20,10 +20,11 @@ BOTH = pytest.mark.parametrize("method", [sgld, sghmc])
 
 
 def whitened(found: Any, mean: Tensor, precision: Tensor) -> Tensor:
-    draws: dict[str, Tensor] = found.network.draws(found.network.members)
-    return (torch.cat([draws["weight"].flatten(1), draws["bias"]], 1).double() - mean) @ torch.linalg.cholesky(
-        precision
-    )
+    network: yu.Bayesian = found.network
+    draws = network.draws(network.members)
+    w = torch.cat([draws["weight"].flatten(1), draws["bias"]], 1).double()
+    white: Tensor = (w - mean) @ torch.linalg.cholesky(precision)
+    return white
 
 
 @pytest.mark.filterwarnings("ignore::yuragi.ConvergenceWarning")
