@@ -10,25 +10,59 @@ One file is one method, and each file has the same names in the same order:
     run(net, data, *, likelihood=None, prior=None, seed=0, **settings) -> Result
 
 `net` is an ordinary module, which is left as it is; `data`, `likelihood` and `prior` are as for `bayesianize` and `fit`,
-with the same defaults; the same seed gives the same result, and the global random state is left alone. Settings that
-are a method's own have defaults and are given by keyword. `METHODS` lists them all by name, and
-`tests/methods/test_protocol.py` holds every one to this page and, where the method claims to find the exact posterior, to
-one that is known.
+with the same defaults, but that a method which is defined without a prior has none when None; the same seed gives the same
+result, and the global random state is left alone. Settings that are a method's own have defaults and are given by keyword.
+A likelihood, prior or network that a method cannot handle is a ValueError that names it and says why.
+`METHODS` lists them all by name, and `tests/methods/test_protocol.py` holds every one to this page; those that claim the
+exact posterior of a linear model to that, and the others have a known answer of their own in their tests.
 """
 
 from collections.abc import Callable
 from typing import Any
 
-from yuragi.methods import collapsed, deep_gp, hmc, laplace, last_layer, quantile
+from yuragi.methods import (
+    collapsed,
+    deep_gp,
+    ensemble,
+    hmc,
+    laplace,
+    last_layer,
+    mc_dropout,
+    quantile,
+    sghmc,
+    sgld,
+    svi,
+    swag,
+)
 
 METHODS: dict[str, Callable[..., Any]] = {
     "collapsed": collapsed.run,
     "deep_gp": deep_gp.run,
+    "ensemble": ensemble.run,
     "hmc": hmc.run,
     "laplace": laplace.run,
     "last_layer": last_layer.run,
+    "mc_dropout": mc_dropout.run,
     "quantile": quantile.run,
+    "sghmc": sghmc.run,
+    "sgld": sgld.run,
+    "svi": svi.run,
+    "swag": swag.run,
 }
 """Each method's `run`, by the name of its file."""
 
-__all__ = ["METHODS", "collapsed", "deep_gp", "hmc", "laplace", "last_layer", "quantile"]
+__all__ = [
+    "METHODS",
+    "collapsed",
+    "deep_gp",
+    "ensemble",
+    "hmc",
+    "laplace",
+    "last_layer",
+    "mc_dropout",
+    "quantile",
+    "sghmc",
+    "sgld",
+    "svi",
+    "swag",
+]

@@ -18,6 +18,7 @@ from yuragi.data import check_rows, to_tensors
 from yuragi.flat import split_like
 from yuragi.likelihoods import Gaussian, Likelihood
 from yuragi.methods.chains import effective_sample_size, split_rhat
+from yuragi.methods.whitening import prior_scale
 from yuragi.posteriors import Points
 from yuragi.posteriors.posterior import inverse_softplus
 from yuragi.prediction import ClassificationPrediction, NumericPrediction, predict
@@ -28,7 +29,6 @@ from yuragi.training import ConvergenceWarning
 _DIVERGENT = 1000.0  # nats of energy, as in Stan
 _STUCK = 0.05  # acceptance below which a chain is said to be stuck
 _START_STEPS, _START_LR = 300, 0.03
-_SCALE_DRAWS = 256
 _NOISE_SPREAD = 1.5
 
 
@@ -213,9 +213,7 @@ class _Target:
         self.scored = _Scored(bnn.likelihood)
         bnn.likelihood.check_targets(y)
         self.noise_prior = _checked_noise_prior(bnn.likelihood, y, noise_prior)
-        drawn = bnn.prior.sample(bnn.weights, _SCALE_DRAWS, generator)
-        # any prior's, so that none needs to know of whitening
-        self.scale = torch.cat([tensor.std(0).square().mean().sqrt().expand(tensor[0].numel()) for tensor in drawn])
+        self.scale = prior_scale(bnn, generator)
         self.like = [weight.parameter.detach().unsqueeze(0) for weight in bnn.weights]
 
     def prior_draw(self, chains: int, generator: torch.Generator) -> Tensor:
