@@ -42,7 +42,7 @@ def output_moments(bnn: Bayesian, x: Tensor) -> tuple[Tensor, Tensor]:
         x: inputs, [N, D].
 
     Returns:
-        Mean and variance, float64 [K, N, outputs] each.
+        Mean and variance, float64 [K, N, outputs] each, with gradient where it is enabled.
 
     Raises:
         CannotPropagateError: the network or the posterior is another.
@@ -50,7 +50,7 @@ def output_moments(bnn: Bayesian, x: Tensor) -> tuple[Tensor, Tensor]:
     Example:
         >>> import yuragi as yu
         >>> bnn = yu.bayesianize(nn.Linear(1, 1), likelihood=yu.Gaussian(0.1), posterior=MeanField(init_scale=0.5))
-        >>> output_moments(bnn, torch.tensor([[2.0]]))[1]  # 0.25 · 2² + 0.25
+        >>> output_moments(bnn, torch.tensor([[2.0]]))[1].detach()  # 0.25 · 2² + 0.25
         tensor([[[1.2500]]], dtype=torch.float64)
     """
     if not isinstance(bnn.posterior, MeanField):

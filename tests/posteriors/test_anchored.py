@@ -65,7 +65,7 @@ def test_one_node_has_the_values_and_derivatives_of_the_sum_written_out(prior: P
         torch.testing.assert_close(found, wanted)
         if uses_distance:
             again, wanted_again = (
-                torch.autograd.grad(sum((g**2).sum() for g in grads), q.means, retain_graph=True)
+                torch.autograd.grad(torch.stack([(g**2).sum() for g in grads]).sum(), q.means, retain_graph=True)
                 for grads in (found, wanted)
             )
             torch.testing.assert_close(again, wanted_again)
@@ -74,10 +74,11 @@ def test_one_node_has_the_values_and_derivatives_of_the_sum_written_out(prior: P
 def test_scales_that_differ_within_a_tensor_take_the_sum_itself() -> None:
     bnn = network(PerLayer({"0": PerWeight()}), 2)
     assert bnn.q().joint(bnn.prior) is None
-    assert float(bnn.kl()) == 0.0  # at the anchors
+    assert float(bnn.kl().detach()) == 0.0  # at the anchors
     assert network(PerWeight(), 1).q().joint(network(PerWeight(), 1).prior) is None
 
 
+@pytest.mark.filterwarnings("ignore::yuragi.ConvergenceWarning")
 @pytest.mark.parametrize("members", [1, 2])
 def test_a_lookup_that_bounds_the_norm_of_its_rows_trains(members: int) -> None:
     net = nn.Sequential(nn.Embedding(5, 4, max_norm=1.0), nn.Flatten(), nn.Linear(8, 1))
@@ -86,8 +87,7 @@ def test_a_lookup_that_bounds_the_norm_of_its_rows_trains(members: int) -> None:
     x = torch.randint(0, 5, (40, 2), generator=generator)
     history = yu.fit(bnn, (x, x.sum(1, keepdim=True) / 4.0), epochs=150, seed=0)
     assert history.log_likelihood[-1] > history.log_likelihood[0]
-    norms = next(bnn.q().mean[0][k].norm(dim=1) for k in range(members))
-    assert float(norms.max()) < 1.0 + 0.1  # what the last step may have added
+    assert float(bnn.q().mean[0].detach().norm(dim=2).max()) < 1.0 + 0.1  # what the last step may have added
 
 
 def test_kept_noise_is_the_same_and_is_not_kept_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
