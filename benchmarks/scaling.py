@@ -22,15 +22,11 @@ import torch
 from torch import nn
 
 import yuragi as yu
+from yuragi import demo
 
 PARAMETERS = (1e4, 1e5, 1e6, 1e7, 1e8)
 SIZES = {"draws": (25, 50, 100, 200, 400), "members": (1, 2, 4, 8, 16, 32), "rows": (1_000, 4_000, 16_000, 64_000)}
 Curve = list[tuple[float, float]]  # size, seconds
-
-
-def small() -> nn.Module:
-    """The article's network."""
-    return nn.Sequential(nn.Linear(1, 100), nn.ReLU(), nn.Linear(100, 100), nn.ReLU(), nn.Linear(100, 1))
 
 
 def least(call: Callable[[], object], repeats: int) -> float:
@@ -75,7 +71,7 @@ def in_a_process(count: float, threads: int) -> tuple[float, float]:
 
 def predictions(kind: str) -> Curve:
     """Seconds of a prediction by draws or rows."""
-    bnn, curve = yu.bayesianize(small(), likelihood=yu.Gaussian(0.1)), []
+    bnn, curve = yu.bayesianize(demo.network(), likelihood=yu.Gaussian(0.1)), []
     for size in SIZES[kind]:
         draws, rows = (size, 1_000) if kind == "draws" else (50, size)
         x = torch.randn(rows, 1)
@@ -87,7 +83,7 @@ def members() -> Curve:
     """Seconds of a step by members, batch 64."""
     x, curve = torch.randn(64, 1), []
     for count in SIZES["members"]:
-        bnn = yu.bayesianize(small(), likelihood=yu.Gaussian(0.1), members=count, seed=0)
+        bnn = yu.bayesianize(demo.network(), likelihood=yu.Gaussian(0.1), members=count, seed=0)
         curve.append((float(count), least(step_of(bnn, x, x.sin()), 30)))
     return curve
 

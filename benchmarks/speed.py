@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import yuragi as yu
+from yuragi import demo
 from yuragi.estimators import ESTIMATORS
 
 DRAWS = 100
@@ -60,11 +61,6 @@ class Recurrent(nn.Module):
         states, _ = self.lstm(x)
         logits: Tensor = self.head(states[:, -1])
         return logits
-
-
-def small() -> nn.Module:
-    """The article's network."""
-    return nn.Sequential(nn.Linear(1, 100), nn.ReLU(), nn.Linear(100, 100), nn.ReLU(), nn.Linear(100, 1))
 
 
 def wide() -> nn.Module:
@@ -114,7 +110,7 @@ class Case:
 
 
 CASES = {
-    "MLP 1-100-100-1, 64": Case(small, (64, 1), 1000),
+    "MLP 1-100-100-1, 64": Case(demo.network, (64, 1), 1000),
     "MLP 512-1024-1024-10, 256": Case(wide, (256, 512), 1000),
     "ResNet-20, 32": Case(resnet20, (32, 3, 32, 32), 64),
     "LSTM(32→64), 32×50": Case(Recurrent, (32, 50, 32), 64),

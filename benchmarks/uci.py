@@ -34,7 +34,7 @@ from yuragi.likelihoods import HeteroscedasticStudentT
 from yuragi.networks import TabularNetwork
 from yuragi.prediction import NumericPrediction
 from yuragi.tabular import fit_tabular
-from yuragi.tabular.settings import FEW, short_budget
+from yuragi.tabular.settings import usual_budget
 
 FILES = {
     "boston": "bostonHousing",
@@ -87,9 +87,8 @@ def candidate(x: Tensor, y: Tensor, seed: int, index: int) -> Fitted:
         members=10,
         seed=seed,
     )
-    budget = short_budget(len(x)) if len(x) < FEW else {}
     # a list of one: its scale still gets the factor that held-out rows ask for
-    return _predictor(bnn), _chosen(yu.fit(bnn, (x, y), kl_weight=[1.0], seed=seed, **budget))
+    return _predictor(bnn), _chosen(yu.fit(bnn, (x, y), kl_weight=[1.0], seed=seed, **usual_budget(len(x))))
 
 
 def _chosen(history: yu.History | None) -> dict[str, float]:

@@ -75,6 +75,10 @@ class History:
     seconds: float = 0.0
     selection: Selection | None = None
 
+    def trained(self) -> str:
+        """How long the fit was, in words, and whether it was still improving."""
+        return f"{len(self.loss)} epochs" + ("" if self.converged else ", still improving at the end")
+
     def provenance(self, bnn: Bayesian) -> dict[str, Any]:
         """What a `Prediction` of the fitted network should say of where it is from, as numbers and text."""
         made: dict[str, Any] = {

@@ -55,10 +55,10 @@ class RunningMoments:
 
         By the delta method: a draw moves std² by (f − m)² + v − std².
         """
-        moved, _, both, both_squared, crossed = self._means()
+        moved, noise, both, both_squared, crossed = self._means()
         variance = (both - moved.square()).clamp_min(0)
         # the variance over draws of (f − m)² + v, which is that of both − 2·moved·(f − pivot), up to a constant
-        spread = both - moved.square() - self._means()[1]  # Var f
+        spread = both - moved.square() - noise  # Var f
         moves = both_squared - both.square() - 4 * moved * (crossed - both * moved) + 4 * moved.square() * spread
         found = (moves.clamp_min(0) / self.draws).sqrt() / (2 * variance)
         return torch.where(variance > 0, found, 0.0)

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from torch.utils.hooks import RemovableHandle
 
 from yuragi.bayesian import Bayesian, as_arguments
+from yuragi.draws import evaluating
 from yuragi.starts import copied
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -237,12 +238,10 @@ def _check_foldable(bnn: Bayesian, places: DropoutPlaces, x: Any) -> None:
 @torch.no_grad()
 def _evaluate(module: nn.Module, x: Any, handles: list[RemovableHandle]) -> Any:
     # in evaluation mode, under hooks that are removed again
-    modes = [(part, part.training) for part in module.modules()]
     args, kwargs = as_arguments(x)
     try:
-        return module.eval()(*args, **kwargs)
+        with evaluating(module):
+            return module(*args, **kwargs)
     finally:
-        for part, training in modes:
-            part.training = training
         for handle in handles:
             handle.remove()

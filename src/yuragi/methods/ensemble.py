@@ -40,10 +40,9 @@ class Result:
     def __str__(self) -> str:
         """How well the members fit, and whether they were still improving."""
         history = self.history
-        trained = f"{len(history.loss)} epochs" + ("" if history.converged else ", still improving at the end")
         return (
             f"deep ensemble: {self.network.members} members; log-likelihood of the training data "
-            f"{history.log_likelihood[-1]:.4f} nats per datum on average ({trained})"
+            f"{history.log_likelihood[-1]:.4f} nats per datum on average ({history.trained()})"
         )
 
 

@@ -203,7 +203,7 @@ class _Approximation:
         loc = torch.cat([found[name][1].flatten() for name in order])
         self.scales = [found[name][2].flatten() for name in order]
         self.by_layer = hessian == "kron"
-        self.library = library.Laplace(
+        self.wrapped = library.Laplace(
             _TwoLogits(model) if self.binary else model,
             "classification" if self.classes else "regression",
             subset_of_weights="all",
@@ -226,11 +226,11 @@ class _Approximation:
         y = y.long() if self.classes else y.double()
         rows = TensorDataset(x, y.flatten() if self.binary else y)
         with torch.random.fork_rng():  # of which a loader draws, even for rows in order
-            self.library.fit(DataLoader(rows, batch_size=usual_batch_size(len(y))))
+            self.wrapped.fit(DataLoader(rows, batch_size=usual_batch_size(len(y))))
 
     def log_evidence(self, gain: Tensor, noise: Tensor) -> Tensor:
         """Of all data, nats."""
-        evidence: Tensor = self.library.log_marginal_likelihood(self._precision(gain), None if self.classes else noise)
+        evidence: Tensor = self.wrapped.log_marginal_likelihood(self._precision(gain), None if self.classes else noise)
         return evidence
 
     def maximise_evidence(self, steps: int, gain_is_open: bool) -> tuple[Tensor, Tensor]:
@@ -254,7 +254,7 @@ class _Approximation:
     def draw(self, draws: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Draws of the weights by name, [S, *shape]."""
         with torch.no_grad():
-            drawn = self.library.sample(draws, generator)
+            drawn = self.wrapped.sample(draws, generator)
         like = [weight.parameter.detach().unsqueeze(0) for weight in self.weights]
         return {weight.name: value for weight, value in zip(self.weights, split_like(drawn, like), strict=True)}
 

@@ -43,11 +43,10 @@ class Result:
     def __str__(self) -> str:
         """Where units are dropped, how well the network fits with that, and whether it was still improving."""
         history = self.history
-        trained = f"{len(history.loss)} epochs" + ("" if history.converged else ", still improving at the end")
         where = ", ".join(f"{name} ({p:g})" for name, p in self.dropout.items())
         return (
             f"Monte Carlo dropout: {self.network.members} draws; dropout before {where}; log-likelihood of the training "
-            f"data under dropout {history.log_likelihood[-1]:.4f} nats per datum ({trained})"
+            f"data under dropout {history.log_likelihood[-1]:.4f} nats per datum ({history.trained()})"
         )
 
 

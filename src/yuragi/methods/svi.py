@@ -42,11 +42,10 @@ class Result:
         history = self.history
         if not history.loss:
             return f"stochastic variational inference: stopped by {history.stopped} before the first epoch"
-        trained = f"{len(history.loss)} epochs" + ("" if history.converged else ", still improving at the end")
         return (
             f"stochastic variational inference: {self.network.posterior}, {self.network.members} members; ELBO "
-            f"{-history.loss[-1]:.4f} nats per datum ({trained}), log-likelihood {history.log_likelihood[-1]:.4f} nats "
-            f"per datum, KL {history.kl[-1]:.1f} nats"
+            f"{-history.loss[-1]:.4f} nats per datum ({history.trained()}), log-likelihood "
+            f"{history.log_likelihood[-1]:.4f} nats per datum, KL {history.kl[-1]:.1f} nats"
         )
 
 

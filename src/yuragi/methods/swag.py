@@ -49,13 +49,10 @@ class Result:
     def __str__(self) -> str:
         """How long the walk was, and what it did to the fit."""
         rank = self.network.posterior.rank
-        trained = f"{len(self.history.loss)} epochs" + (
-            "" if self.history.converged else ", still improving at the end"
-        )
         at_mode, along = self.history.log_likelihood[-1], self.walk.log_likelihood
         return (
             f"SWAG: Normal of rank {rank} from {len(along)} snapshots; log-likelihood of the training data {at_mode:.4f} "
-            f"nats per datum at the mode ({trained}), {sum(along) / len(along):.4f} on average along the walk"
+            f"nats per datum at the mode ({self.history.trained()}), {sum(along) / len(along):.4f} on average along the walk"
         )
 
 

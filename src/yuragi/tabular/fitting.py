@@ -24,7 +24,6 @@ from yuragi.tabular.model import TabularModel
 from yuragi.tabular.rows import Rows, Units, standardised
 from yuragi.tabular.settings import (
     BINS,
-    FEW,
     MakeModule,
     Noise,
     Plan,
@@ -33,7 +32,7 @@ from yuragi.tabular.settings import (
     can_choose,
     likelihood_of,
     network_outputs,
-    short_budget,
+    usual_budget,
 )
 from yuragi.training import ConvergenceWarning, Epoch, History, fit
 
@@ -140,8 +139,8 @@ def fit_tabular(
         seed=seed,
     )
     settings: dict[str, Any] = {"epochs": epochs}
-    if epochs is None and plan.posterior.is_points and isinstance(net, TabularNetwork) and len(inputs) < FEW:
-        settings = short_budget(len(inputs))
+    if epochs is None and plan.posterior.is_points and isinstance(net, TabularNetwork):
+        settings = usual_budget(len(inputs))
     history = _fit(
         bnn,
         (inputs, targets),

@@ -26,8 +26,7 @@ ANCHORED_MEMBERS = 10
 MIXTURE_MEMBERS = 5
 BINS = 16
 """Bins of a column, at most."""
-FEW = 4096
-"""Rows below which a fit of `networks.TabularNetwork` is a short one."""
+_FEW = 4096  # rows, below which a fit of the library's network is a short one
 _SHORT_STEPS, _SHORT_LR = 1000, 0.02
 _FEWEST_TO_CHOOSE = 40  # rows, from which settings are chosen by held-out ones
 _FEWEST_VARIED = 20  # targets that must differ from the most frequent one for that: else all that do might be held out
@@ -96,11 +95,13 @@ def network_outputs(likelihood: Likelihood, outputs: int) -> int:
     return 2 * outputs if isinstance(likelihood, NetworkScale) else outputs
 
 
-def short_budget(rows: int) -> dict[str, Any]:
-    """Settings of `yuragi.fit` for a `TabularNetwork` of anchored members and few rows: 1,000 steps, at 0.02.
+def usual_budget(rows: int) -> dict[str, Any]:
+    """Settings of `yuragi.fit` for a `TabularNetwork` of anchored members: with few rows 1,000 steps at 0.02, else its own.
 
     With 2,000 steps at 0.01 it takes twice as long and is as good: see docs/quality.md.
     """
+    if rows >= _FEW:
+        return {}
     steps = -(-rows // usual_batch_size(rows))
     return {"epochs": -(-_SHORT_STEPS // steps), "lr": _SHORT_LR}
 
