@@ -118,6 +118,8 @@ def plot(curves: dict[str, Curve], path: Path) -> None:
         axis.loglog(sizes, seconds, "o-", label="measured")
         axis.loglog(sizes, [seconds[-1] * size / sizes[-1] for size in sizes], ":", color="grey", label="linear")
         axis.set(xlabel=name, ylabel="seconds")
+        axis.set_xticks(sizes, [f"{size:g}" for size in sizes])
+        axis.set_xticks([], minor=True)
         axis.legend()
     figure.savefig(path, dpi=120)
 
