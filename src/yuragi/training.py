@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from yuragi.bayesian import Bayesian, Penalty
-from yuragi.loop import ConvergenceWarning, Epoch, History, constant, cosine, train
+from yuragi.history import ConvergenceWarning, Epoch, History
+from yuragi.loop import constant, cosine, train
 from yuragi.pace import Job, Part, Progress
 from yuragi.selection import KL_WEIGHTS, select
 
