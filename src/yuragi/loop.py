@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -12,11 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from yuragi.bayesian import Bayesian, Penalty
-from yuragi.data import Batches, InMemory, batches, check_pair, take_rows
+from yuragi.checkpoints import CheckpointError, Checkpoints
+from yuragi.data import Batch, Batches, InMemory, batches, check_pair, take_rows
+from yuragi.guard import Guard
 from yuragi.history import Epoch, History, still_falling
+from yuragi.network_state import load_network_state, network_state
 from yuragi.pace import Part
 from yuragi.posteriors import Anchored
+from yuragi.precision import Precision, pass_dtype
 from yuragi.prediction import predict
+from yuragi.random_state import random_state, set_random_state
 
 DEFAULT_LR = 1e-2
 DEFAULT_STEPS = 2000
@@ -50,14 +56,17 @@ def train(
     parameter_groups: Iterable[dict[str, Any]] = (),
     callbacks: Sequence[Callable[[Epoch], bool | None]] = (),
     penalty: Penalty | None = None,
+    precision: Precision = "full",
     seed: int | None = None,
     part: Part | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> History:
     """Train one network with everything decided; `part` says of what, and the other arguments are as for `yuragi.fit`."""
     _check_arguments(epochs, lr, patience, kl_weight)
     part = Part() if part is None else part
     start = time.perf_counter()
     like = bnn.reference_tensor
+    autocast = pass_dtype(precision, like.device)
     generator = None if seed is None else torch.Generator(like.device).manual_seed(seed)
     source = batches(
         data,
@@ -81,6 +90,7 @@ def train(
             "epochs": epochs,
             "lr": lr,
             "schedule": getattr(schedule, "__name__", repr(schedule)),
+            "precision": precision,
             "seed": seed,
             "num_data": source.num_data,
         }
@@ -99,12 +109,25 @@ def train(
             _initialise_likelihood(bnn, source)
             optimiser = _made(make, groups)
             bnn.recipe = None  # from here on its weights know the data, and no rows of them can be held out
-            run = _Run(bnn, source, optimiser, schedule, kl_weight, generator, epochs, history, penalty, part)
+            run = _Run(
+                bnn,
+                source,
+                optimiser,
+                schedule,
+                kl_weight,
+                generator,
+                epochs,
+                history,
+                penalty,
+                autocast,
+                part,
+                checkpoints,
+            )
             run.train(validation, patience, callbacks)
         finally:
             for module, training in modes:
                 module.training = training
-    history.seconds = time.perf_counter() - start
+    history.seconds += time.perf_counter() - start
     history.converged = history.stopped not in ("epochs", "time") or not still_falling(history.loss)
     return history
 
@@ -123,31 +146,52 @@ class _Run:
         epochs: int,
         history: History,
         penalty: Penalty | None,
+        autocast: torch.dtype | None,
         part: Part,
+        checkpoints: Checkpoints | None,
     ) -> None:
         self.bnn, self.source, self.optimizer, self.history = bnn, source, optimizer, history
         self.schedule, self.kl_weight, self.generator, self.epochs = schedule, kl_weight, generator, epochs
-        self.penalty, self.part = penalty, part
+        self.penalty, self.autocast, self.part = penalty, autocast, part
+        self.guard = Guard(bnn, optimizer, epochs * source.steps, scaling=autocast is torch.float16)
+        self.checkpoints = checkpoints
+        generators = [] if checkpoints is None else [*source.generators(), *([] if generator is None else [generator])]
+        self.generators = list(dict.fromkeys(generators))
+        self.epoch, self.done = 1, 0  # the epoch under way, and its steps so far
+        self.sums, self.rows = [0.0, 0.0, 0.0], 0  # of those that were not left out
+        self.epoch_began: dict[str, Any] | None = None  # the random state in which its order was drawn
+        self.began = time.perf_counter()
         self.rates = [group["lr"] for group in optimizer.param_groups]
-        self.best = -math.inf
+        self.best, self.worse = -math.inf, 0
         self.best_state: dict[str, Tensor] | None = None
 
     def train(self, validation: Any, patience: int, callbacks: Sequence[Callable[[Epoch], bool | None]]) -> None:
+        held = None if self.checkpoints is None else self.checkpoints.take()
+        if held is not None:
+            self._load_state(held)
+            if held["finished"]:
+                return
+        try:
+            self._train(validation, patience, callbacks)
+        finally:  # in trouble too: the best state is the last good one
+            if self.best_state is not None:
+                self.bnn.load_state_dict(self.best_state)
+        self.part.after(total := self.epochs * self.source.steps, total)
+        if self.checkpoints is not None and self.history.stopped != "progress":  # else it may be continued
+            self.checkpoints.write(self._state(finished=True))
+
+    def _train(self, validation: Any, patience: int, callbacks: Sequence[Callable[[Epoch], bool | None]]) -> None:
         every = max(1, self.epochs // _VALIDATIONS)
-        worse = 0
-        for epoch in range(1, self.epochs + 1):
-            loss, log_likelihood, kl = self._epoch(epoch)
+        for epoch in range(self.epoch, self.epochs + 1):
+            self.epoch = epoch
+            loss, log_likelihood, kl = self._epoch()
             self.history.loss.append(loss)
             self.history.log_likelihood.append(log_likelihood)
             self.history.kl.append(kl)
-            if not math.isfinite(loss):
-                raise FloatingPointError(
-                    f"the loss became {loss} in epoch {epoch}: lower lr, or check the scale of the data"
-                )
             score = None
-            if validation is not None and (epoch % every == 0 or epoch == self.epochs):
+            if validation is not None and math.isfinite(loss) and (epoch % every == 0 or epoch == self.epochs):
                 score = self._validate(validation, epoch)
-                worse = 0 if self.history.best_epoch == epoch else worse + 1
+                self.worse = 0 if self.history.best_epoch == epoch else self.worse + 1
             rate = self.optimizer.param_groups[0]["lr"]
             record = Epoch(epoch, self.epochs, loss, log_likelihood, kl, rate, score)
             stops = [callback(record) for callback in callbacks]  # every one is called
@@ -157,22 +201,20 @@ class _Run:
             if self.part.stopped is not None:
                 self.history.stopped = self.part.stopped
                 break
-            if worse > patience:
+            if self.worse > patience:
                 self.history.stopped = "validation"
                 break
-        self.part.after(total := self.epochs * self.source.steps, total)
-        if self.best_state is not None:
-            self.bnn.load_state_dict(self.best_state)
+            self._begin_epoch(epoch + 1)
+            self._checkpoint()
 
-    def _epoch(self, epoch: int) -> list[float]:
-        done = (epoch - 1) * self.source.steps
+    def _epoch(self) -> list[float]:
         total = self.epochs * self.source.steps
-        sums, rows = torch.zeros(3, device=self.bnn.reference_tensor.device), 0
-        for step, batch in enumerate(self.source, start=done):
-            self.part.after(step, total)
-            multiplier = self.schedule(self.part.done)
+        for batch in self._batches():
+            self.part.after((self.epoch - 1) * self.source.steps + self.done, total)
+            multiplier = self.schedule(self.part.done) * self.guard.backoff
             for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
                 group["lr"] = rate * multiplier
+            self.guard.before_pass()
             parts = self.bnn.elbo(
                 batch.x,
                 batch.y,
@@ -182,18 +224,111 @@ class _Run:
                 sample_weight=batch.weight,
                 generator=self.generator,
                 penalty=self.penalty,
+                autocast=self.autocast,
             )
-            self.optimizer.zero_grad(set_to_none=True)
-            parts.loss.backward()
-            self.optimizer.step()
-            sums += len(batch.y) * torch.stack([parts.loss.detach(), parts.log_likelihood, parts.kl])
-            rows += len(batch.y)
+            self.guard.step(parts, len(batch.y))
+            self.done += 1
             self.history.steps += 1
+            if self.guard.full:
+                self._look()
+                self._checkpoint()
             if self.part.stopped is not None:
                 break
-        if rows == 0:
+        if not self.done:
             raise ValueError("the data are empty: the loader yielded no batch")
-        return (sums / rows).tolist()
+        self._look()
+        return [total / self.rows if self.rows else math.nan for total in self.sums]
+
+    def _begin_epoch(self, epoch: int) -> None:
+        self.epoch, self.done, self.epoch_began = epoch, 0, None
+        self.sums, self.rows = [0.0, 0.0, 0.0], 0
+
+    def _batches(self) -> Iterator[Batch]:
+        """Those of the epoch under way that are still to be done."""
+        if self.checkpoints is None:
+            return iter(self.source)
+        now = self._random_state()
+        if self.epoch_began is None:
+            self.epoch_began = now
+            return iter(self.source)
+        # the order is drawn again, and the rows that were there already are passed over
+        device = self.bnn.reference_tensor.device
+        set_random_state(self.epoch_began, self.generators, device)
+        rest = iter(self.source)
+        for _ in itertools.islice(rest, self.done):
+            pass
+        set_random_state(now, self.generators, device)
+        return rest
+
+    def _look(self) -> None:
+        for rows, parts in self.guard.look():
+            if parts is not None:
+                self.rows += rows
+                self.sums = [total + rows * part for total, part in zip(self.sums, parts, strict=True)]
+        self.history.skipped = self.guard.skipped
+        try:
+            self.guard.refuse_more()
+        except FloatingPointError:
+            if self.checkpoints is not None and not self.checkpoints.choosing:
+                self.checkpoints.write(self._state())
+            raise
+
+    # -- checkpoints: only just after a look, when the guard has no notes
+
+    def _checkpoint(self) -> None:
+        if self.checkpoints is not None and self.checkpoints.due and self.part.stopped is None:
+            self.checkpoints.write(self._state())
+
+    def _random_state(self) -> dict[str, Any]:
+        assert self.checkpoints is not None
+        return random_state(self.generators, self.bnn.reference_tensor.device, self.checkpoints.foreign)
+
+    def _state(self, finished: bool = False) -> dict[str, Any]:
+        return {
+            "finished": finished,
+            "network": network_state(self.bnn),
+            "optimizer": type(self.optimizer).__name__,
+            "optimizer state": self.optimizer.state_dict(),
+            "rates": self.rates,
+            "guard": self.guard.state(),
+            "random": self._random_state(),
+            "epoch": self.epoch,
+            "done": self.done,
+            "epoch began": self.epoch_began,
+            "sums": self.sums,
+            "rows": self.rows,
+            "best": self.best,
+            "best state": self.best_state,
+            "worse": self.worse,
+            "history": self.history.state(),
+            "seconds": self.history.seconds + time.perf_counter() - self.began,
+            "clock": self.part.clock(),
+        }
+
+    def _load_state(self, state: Mapping[str, Any]) -> None:
+        self._check_optimizer(state)
+        load_network_state(self.bnn, state["network"])
+        self.optimizer.load_state_dict(state["optimizer state"])
+        self.guard.load_state(state["guard"])
+        self.epoch, self.done, self.epoch_began = state["epoch"], state["done"], state["epoch began"]
+        self.sums, self.rows = state["sums"], state["rows"]
+        self.best, self.worse, self.best_state = state["best"], state["worse"], state["best state"]
+        self.history.load_state(state["history"])
+        self.history.seconds = state["seconds"]
+        self.part.set_clock(state["clock"])
+        set_random_state(state["random"], self.generators, self.bnn.reference_tensor.device)
+
+    def _check_optimizer(self, state: Mapping[str, Any]) -> None:
+        def options(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            return [{name: value for name, value in group.items() if name != "lr"} for group in groups]
+
+        now, then = self.optimizer.state_dict()["param_groups"], state["optimizer state"]["param_groups"]
+        kind = type(self.optimizer).__name__
+        if kind != state["optimizer"] or options(now) != options(then) or self.rates != state["rates"]:
+            raise CheckpointError(
+                f"the checkpoint has the state of another optimiser: {state['optimizer']} with learning rates "
+                f"{state['rates']} and {options(then)}, and here it is {kind} with {self.rates} and {options(now)}"
+            )
 
     def _validate(self, validation: Any, epoch: int) -> float:
         x, y = validation
