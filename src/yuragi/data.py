@@ -73,7 +73,8 @@ class InMemory(Batches):
             yield Batch(self.x, self.y, self._all, self.weight)
             return
         order = torch.randperm(self.num_data, generator=self.generator, device=self.y.device)
-        for index in order.split(self.batch_size):
+        for start in range(0, self.num_data, self.batch_size):  # not `split`, which makes all of an epoch at once
+            index = order[start : start + self.batch_size]
             weight = None if self.weight is None else self.weight[index]
             yield Batch(take_rows(self.x, index), self.y[index], index, weight)
 

@@ -20,7 +20,7 @@ _AT = [i / 10 for i in range(11)]  # fractions of a fit at which schedules are c
 
 
 def of_fit(
-    bnn: Bayesian, data: Any, validation: Any, sample_weight: Any, settings: Mapping[str, Any]
+    bnn: Bayesian, data: Any, validation: Any, sample_weight: Any, choosing: bool, settings: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The fingerprint of a fit.
 
@@ -29,6 +29,7 @@ def of_fit(
         data: as for `yuragi.fit`. In memory, and of a TensorDataset, all numbers count; of another Dataset, that of its rows.
         validation: (x, y) or None.
         sample_weight: [N] or None.
+        choosing: whether something was left open.
         settings: the other arguments, by name.
 
     Returns:
@@ -37,21 +38,21 @@ def of_fit(
     like = bnn.reference_tensor
     return {
         "the network": _described(bnn.module),
-        "its weights": {
-            name: f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
-            for name, value in bnn.named_parameters()
-        },
         "its device": like.device.type,
         "prior": _described(bnn.prior),
         "posterior": _described(bnn.posterior),
         "likelihood": _described(bnn.likelihood),
-        "the alternatives": None if bnn.recipe is None else _described(bnn.recipe),
+        "the alternatives": _described(bnn.recipe) if choosing else None,
         "estimator": bnn.estimator,
         "members": bnn.members,
         "the data": _of_data(data, like),
         "validation": None if validation is None else _of_data(validation, like),
         "sample_weight": None if sample_weight is None else _of_data((sample_weight,), like),
         **{name: _of_setting(value) for name, value in settings.items()},
+        "its weights": {
+            name: f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+            for name, value in bnn.named_parameters()
+        },
     }
 
 

@@ -98,7 +98,7 @@ class Guard:
         self._rows.append(rows)
         loss = parts.loss if self._scale is None else parts.loss * self._scale
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         inverse = self._one if self._scale is None else self._scale.double().reciprocal().float()
         _check([loss.detach()], flag, inverse)
         for kind in self._kinds:
@@ -190,7 +190,7 @@ class Guard:
             buffer.copy_(torch.where(flag > 0, before, buffer))
 
 
-def _check(tensors: Sequence[Tensor], flag: Tensor, inverse: Tensor) -> None:
+def _check(tensors: list[Tensor], flag: Tensor, inverse: Tensor) -> None:
     """Multiply the tensors, all of one dtype, and set `flag` to 1 where one of their values is not finite."""
     if flag.device.type in ("cpu", "cuda"):
         torch._amp_foreach_non_finite_check_and_unscale_(tensors, flag, inverse)

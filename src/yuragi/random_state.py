@@ -39,12 +39,14 @@ def set_random_state(state: Mapping[str, Any], generators: Sequence[torch.Genera
 
 def foreign_state() -> dict[str, Any]:
     """The states of NumPy's and Python's own global generators."""
-    name, keys, *rest = np.random.get_state()  # noqa: NPY002
-    return {"numpy": [name, torch.tensor(keys.tolist()), *rest], "python": random.getstate()}
+    numpy = np.random.get_state(legacy=False)  # noqa: NPY002
+    key = torch.tensor(numpy["state"]["key"].tolist())
+    return {"numpy": numpy | {"state": numpy["state"] | {"key": key}}, "python": random.getstate()}
 
 
 def set_foreign_state(state: Mapping[str, Any]) -> None:
     """Go on from such states."""
-    name, keys, *rest = state["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    numpy = state["numpy"]
+    key = numpy["state"]["key"].numpy().astype(np.uint32)
+    np.random.set_state(numpy | {"state": numpy["state"] | {"key": key}})  # noqa: NPY002
     random.setstate(state["python"])

@@ -127,6 +127,7 @@ def fit(
         raise ValueError(
             f'kl_weight must be a number, a tensor [members], a list of numbers or "auto", got {kl_weight!r}'
         )
+    choosing = isinstance(kl_weight, (str, list, tuple)) or (bnn.recipe is not None and bnn.recipe.open)
     checkpoints = None
     if checkpoint is not None:
         told = settings | {
@@ -138,14 +139,14 @@ def fit(
         }
         checkpoints = Checkpoints(
             checkpoint,
-            fingerprint.of_fit(bnn, data, validation, sample_weight, told),
+            fingerprint.of_fit(bnn, data, validation, sample_weight, choosing, told),
             every=every,
             foreign=not isinstance(data, (tuple, list)),
             resume=resume,
         )
     elif resume:
         raise ValueError("resume=True needs checkpoint=, the folder to continue from")
-    if isinstance(kl_weight, (str, list, tuple)) or (bnn.recipe is not None and bnn.recipe.open):
+    if choosing:
         if parameter_groups:
             raise ValueError("parameter_groups= names parameters, and candidates have others: decide everything first")
         chosen, part = select(
