@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -64,12 +64,23 @@ def fit(
     place = options.device(device)
     options.a_file(output, "--output")
     given = tables.read(table, encoding, delimiter, sheet)
+    from yuragi.checkpoints import CheckpointWarning
     from yuragi.tables import fit_table
     from yuragi.training import ConvergenceWarning
+
+    shown = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+        if issubclass(category, CheckpointWarning):
+            console.note(str(message))
+        else:
+            shown(message, category, *rest)
 
     start = time.perf_counter()
     with Interrupt() as interrupt, warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the history says so, too
+        warnings.simplefilter("always", CheckpointWarning)
+        warnings.showwarning = show  # until the block ends
         with bar(f"fitting {target}", quiet=as_json) as report:
             model = fit_table(
                 given.frame,
