@@ -108,7 +108,8 @@ def fitted(
     torch.manual_seed(begin)
     np.random.seed(begin)  # noqa: NPY002
     random.seed(begin)
-    options = {"epochs": 2, "batch_size": 2, "seed": 1, "penalty": Killing(step)} | given | more
+    options: dict[str, Any] = {"epochs": 2, "batch_size": 2, "seed": 1, "penalty": Killing(step)}
+    options |= given | more
     if folder is not None:
         options |= {"checkpoint": folder, "every": 0}
     bnn = yu.bayesianize(network(), **{"likelihood": yu.Gaussian()} | made)
@@ -270,7 +271,7 @@ def test_other_data_networks_and_parts_are_refused(tmp_path_factory: pytest.Temp
     refused(network(), (X, other), "the data: sha256 was")
     refused(network(), TensorDataset(X, Y), "the data: kind was None and is TensorDataset")
     wide = network()
-    wide[0], wide[1], wide[4] = nn.Linear(2, 7), nn.BatchNorm1d(7), nn.Linear(7, 1)  # type: ignore[index, operator]
+    wide[0], wide[1], wide[4] = nn.Linear(2, 7), nn.BatchNorm1d(7), nn.Linear(7, 1)  # type: ignore[operator]
     refused(wide, (X, Y), "the network was Sequential")
     refused(network().double(), (X, Y), r"module\.0\.weight was float32 \[6, 2\] and is float64")
     refused(
@@ -350,7 +351,7 @@ def test_stopped_by_whoever_watches_it_can_be_continued(tmp_path: Path, monkeypa
 
 def test_stopped_after_the_best_candidate_of_an_earlier_process_it_ends_with_that(tmp_path: Path) -> None:
     # the Gaussian's network is trained first, and the second cannot win
-    made = {"likelihood": [yu.Gaussian(0.3), yu.likelihoods.StudentT(noise=1e4)], "members": 1}
+    made: dict[str, Any] = {"likelihood": [yu.Gaussian(0.3), yu.likelihoods.StudentT(noise=1e4)], "members": 1}
 
     def fit(step: float, progress: Any) -> tuple[yu.Bayesian, History]:
         torch.manual_seed(5)

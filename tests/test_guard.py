@@ -35,7 +35,8 @@ OPTIMISERS: dict[str, Callable[[Groups], torch.optim.Optimizer]] = {
 
 def bayesian(**options: Any) -> yu.Bayesian:
     torch.manual_seed(0)
-    return yu.bayesianize(nn.Linear(2, 1), **{"likelihood": yu.Gaussian(0.5), "seed": 0} | options)
+    defaults: dict[str, Any] = {"likelihood": yu.Gaussian(0.5), "seed": 0}
+    return yu.bayesianize(nn.Linear(2, 1), **defaults | options)
 
 
 class At:
@@ -97,7 +98,12 @@ def test_a_step_left_out_is_as_if_it_had_not_been(
 
 
 def test_an_epoch_is_the_mean_of_its_good_steps() -> None:
-    still = {"optimizer": lambda groups: torch.optim.SGD(groups, lr=0.0), "epochs": 1, "batch_size": 10, "seed": 0}
+    still: dict[str, Any] = {
+        "optimizer": lambda groups: torch.optim.SGD(groups, lr=0.0),
+        "epochs": 1,
+        "batch_size": 10,
+        "seed": 0,
+    }
     losses: list[float] = []
 
     def noting(output: Tensor, y: Tensor) -> Tensor:
@@ -149,7 +155,7 @@ def test_too_many_in_a_row_end_the_fit_with_the_last_good_weights() -> None:
     weights: list[Tensor] = []
 
     def callback(epoch: yu.Epoch) -> None:
-        weights.append(bnn.posterior.rho.detach().clone())  # type: ignore[union-attr, operator]
+        weights.append(bnn.posterior.rho.detach().clone())  # type: ignore[operator]
 
     spoiled = At(range(11, 10**9), SPOILS["a loss that is NaN"])
     with pytest.raises(FloatingPointError, match=rf"in {MOST_IN_A_ROW} steps in a row: lower lr"):
@@ -182,7 +188,7 @@ def test_in_trouble_the_best_validated_state_is_kept() -> None:
 
     def callback(epoch: yu.Epoch) -> None:
         if epoch.validation is not None:
-            scores.append((epoch.validation, bnn.module.weight.detach().clone()))  # type: ignore[operator, union-attr]
+            scores.append((epoch.validation, bnn.module.weight.detach().clone()))  # type: ignore[operator]
 
     with pytest.raises(FloatingPointError):
         train(
@@ -226,7 +232,7 @@ def test_a_network_with_buffers_and_scaling_reads_nothing_in_a_step() -> None:
         train(bnn, (X, Y), epochs=1, seed=0)
         with CountingReads() as mode:
             train(bnn, (X, Y), epochs=2, batch_size=batch_size, precision="fp16", seed=0)
-        return mode.reads
+        return int(mode.reads)
 
     assert reads(4) == reads(20)
 
@@ -263,13 +269,13 @@ def test_an_overflow_of_the_scaled_gradient_lowers_the_scale_alone() -> None:
         guarded.step(yu.ELBO(loss, loss.detach(), loss.detach()), 40)
 
     before = [p.detach().clone() for p in bnn.parameters()]
-    step(bnn.module.weight.sum() * 1e35)  # type: ignore[union-attr, operator]
+    step(bnn.module.weight.sum() * 1e35)  # type: ignore[operator]
     guarded.look()
     assert (guarded.state()["scale"], guarded.skipped, guarded.backoff) == (2.0**15, 1, 1.0)
     assert all(torch.equal(one, other) for one, other in zip(before, bnn.parameters(), strict=True))
-    step(bnn.module.weight.sum() * 0.5)  # type: ignore[union-attr, operator]
-    assert torch.equal(bnn.module.weight.grad, torch.full((1, 2), 0.5))  # type: ignore[union-attr, arg-type]
-    step(bnn.module.weight.sum() * math.nan)  # type: ignore[union-attr, operator]
+    step(bnn.module.weight.sum() * 0.5)  # type: ignore[operator]
+    assert torch.equal(bnn.module.weight.grad, torch.full((1, 2), 0.5))  # type: ignore[arg-type]
+    step(bnn.module.weight.sum() * math.nan)  # type: ignore[operator]
     guarded.look()
     assert guarded.backoff == 0.5  # that is no matter of the scale
 

@@ -108,7 +108,8 @@ def _of_data(data: Any, like: Tensor) -> dict[str, Any]:
     if not isinstance(data, (tuple, list)):
         return {"kind": type(data).__name__, "rows": len(data) if hasattr(data, "__len__") else None}
     digest = hashlib.sha256()
-    for leaf in pytree.tree_leaves(to_tensors(tuple(data), torch.device("cpu"), like.dtype)):
+    parts = [to_tensors(part, torch.device("cpu"), like.dtype) for part in data]
+    for leaf in pytree.tree_leaves(parts):
         if isinstance(leaf, Tensor):
             digest.update(f"{leaf.dtype} {list(leaf.shape)}".encode())
             digest.update(leaf.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)

@@ -184,7 +184,7 @@ def test_a_fit_that_was_interrupted_is_continued(tmp_path: Path) -> None:
 
     settings: dict[str, Any] = {"posterior": "meanfield", "members": 2, "epochs": 8}  # its kl_weight is chosen
     expected = fit_table(table(), "price", **settings)
-    options = {"checkpoint": tmp_path / "run", "every": 0, "resume": True}
+    options: dict[str, Any] = {"checkpoint": tmp_path / "run", "every": 0, "resume": True}
     with pytest.raises(Interrupted):
         fit_table(table(), "price", progress=interrupt, **options, **settings)
     found = fit_table(table(), "price", **options, **settings)

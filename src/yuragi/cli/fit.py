@@ -70,11 +70,11 @@ def fit(
 
     shown = warnings.showwarning
 
-    def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+    def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
         if issubclass(category, CheckpointWarning):
             console.note(str(message))
         else:
-            shown(message, category, *rest)
+            shown(message, category, *rest, **more)
 
     start = time.perf_counter()
     with Interrupt() as interrupt, warnings.catch_warnings():
