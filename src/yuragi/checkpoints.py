@@ -223,6 +223,6 @@ def _read(path: Path) -> dict[str, Any]:
         tensors = {name: tensor.clone() for name, tensor in contents.state.items()}
         whole: dict[str, Any] = decoded(contents.settings["checkpoint"], tensors)
         whole["fingerprint"], whole["under way"], whole["start"], whole["complete"], whole["best"]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise FileError(f"{path} is no checkpoint that this yuragi can use: {error!r}") from error
     return whole

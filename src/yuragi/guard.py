@@ -27,6 +27,9 @@ _FIRST_SCALE = 2.0**16  # of a loss in half precision, and how it follows what o
 _GROWTH, _BACKOFF, _GROWTH_EVERY = 2.0, 0.5, 2000
 
 
+_MEMBERS = "<members>"  # no name of a module
+
+
 class Noted(NamedTuple):
     """What one step noted: its rows, and the loss and its parts as `ELBO` has them; None where it was left out."""
 
@@ -57,7 +60,10 @@ class Guard:
         self, network: StochasticNetwork, optimizer: torch.optim.Optimizer, steps: int, scaling: bool = False
     ) -> None:
         self.backoff, self.skipped = 1.0, 0
-        self._network, self._optimizer = network, optimizer
+        self._optimizer = optimizer
+        # what passes write to: a posterior's anchors, say, are buffers too, but as large as the network
+        self._parts_with_buffers = [(name, part) for name, part in network.module.named_modules() if part._buffers]
+        self._member_buffers = network.member_buffers
         self._row = self._worst = self._good = 0
         self._limit = MOST_IN_A_ROW if scaling else max(1, min(MOST_IN_A_ROW, steps // 2))
         device = network.reference_tensor.device
@@ -176,17 +182,17 @@ class Guard:
         torch.stack(noted, out=self._part_slots[at])
 
     def _buffers(self) -> Iterator[tuple[str, Tensor]]:
-        # those that passes write to: a posterior's anchors, say, are buffers too, but as large as the network
-        yield from self._network.module.named_buffers("module")
-        yield from self._network.member_buffers.named_buffers("member_buffers")
+        for name, part in [*self._parts_with_buffers, (_MEMBERS, self._member_buffers)]:
+            for own, buffer in part._buffers.items():
+                if buffer is not None:
+                    yield f"{name}.{own}".removeprefix("."), buffer
 
     @torch.no_grad()
     def _put_back(self, flag: Tensor) -> None:
         for name, buffer in self._buffers():
             before = self._before.get(name)
             if before is None:  # it became the members' own in this pass
-                shared = name.removeprefix("member_buffers.").replace("/", ".")
-                before = self._before[f"module.{shared}"]
+                before = self._before[name.removeprefix(f"{_MEMBERS}.").replace("/", ".")]
             buffer.copy_(torch.where(flag > 0, before, buffer))
 
 
