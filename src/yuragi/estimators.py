@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from yuragi.buffers import PassBuffers
+from yuragi.normals import Normals
 
 Estimator = Literal["shared", "flipout", "local"]
 
@@ -80,7 +81,8 @@ class WeightDraw:
         deltas: w − μ of each weight, where it has been drawn already.
         scales: σ of each weight, for noise drawn on demand and for `local`.
         variances: σ² of each weight, where it is not to be made from `scales`.
-        generator: source of noise drawn on demand.
+        normals: source of noise drawn on demand.
+        generator: of that noise.
     """
 
     def __init__(
@@ -89,11 +91,13 @@ class WeightDraw:
         deltas: Sequence[Tensor] | None,
         scales: Sequence[Tensor] | None,
         variances: Sequence[Tensor] | None,
+        normals: Normals,
         generator: torch.Generator | None,
     ) -> None:
         self.means = means
         self.scales = scales
         self.variances = variances
+        self._normals = normals
         self.generator = generator
         self._noise = deltas
         self._deltas: dict[int, Tensor] = {}
@@ -113,8 +117,12 @@ class WeightDraw:
                 else:
                     assert self.scales is not None
                     scale = self.scales[index]
-                    self._deltas[index] = scale * torch.empty_like(scale).normal_(generator=self.generator)
+                    self._deltas[index] = scale * self.noise(scale)
         return self._deltas[index]
+
+    def noise(self, like: Tensor) -> Tensor:
+        """Standard normals in the shape of a tensor, drawn anew each time."""
+        return self._normals(like.shape, like, self.generator)
 
     def variance(self, index: int, dtype: torch.dtype) -> Tensor:
         """σ², for a draw that has `scales`."""
@@ -241,7 +249,7 @@ def local(op: Operation, draw: WeightDraw) -> Tensor:
             variance = op.run(op.input.to(precision).square(), draw.variance(op.weight, precision), bias)
         # clamp: the square root has no gradient at zero variance (dead units, features that are zero)
         std = variance.clamp_min(torch.finfo(variance.dtype).tiny).sqrt()
-        noise = std * torch.empty_like(std).normal_(generator=draw.generator)
+        noise = std * draw.noise(std)
     return mean + noise.to(mean.dtype)
 
 

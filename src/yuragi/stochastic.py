@@ -14,9 +14,9 @@ from torch.utils import _pytree as pytree
 from yuragi import passes
 from yuragi.buffers import MemberBuffers, PassBuffers, dropping_reassigned, writing_reassigned
 from yuragi.estimators import Estimator, NeedsLoop, NeedsSharedDraw, PerExample, Substitution, WeightDraw
+from yuragi.forms import Noise, Value, Variance
 from yuragi.passes import Strategy
 from yuragi.posteriors import Distribution, Posterior
-from yuragi.posteriors.joint import Noise, Value, Variance
 from yuragi.priors import Prior
 from yuragi.weights import LeftOut, Weight
 
@@ -129,16 +129,16 @@ class StochasticNetwork(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """KL(q‖prior) of each member, [K], and the selected output of one stochastic pass of every member, [K, B, *out]."""
         q = self.q()
-        kl: list[Tensor] = []
+        kl: list[Callable[[], Tensor]] = []
 
         def noised() -> tuple[dict[str, Sequence[Tensor]], bool]:
-            # the KL first: the backward pass then takes it last, when what the network's own kept is free again
+            # begun before the network: the backward pass then takes it last, when what the network's own kept is free again
             found, stacks, per_example = self._kl_and_noised(q, prior, generator)
             kl[:] = [found]
             return stacks, per_example
 
         output = self._explored(noised, args, kwargs, generator, self.select_output)
-        return kl[0], output.unsqueeze(0) if self.members == 1 else output
+        return kl[0](), output.unsqueeze(0) if self.members == 1 else output
 
     def _explored(
         self,
@@ -177,10 +177,11 @@ class StochasticNetwork(nn.Module):
 
     def _kl_and_noised(
         self, q: Distribution, prior: Prior, generator: torch.Generator | None
-    ) -> tuple[Tensor, dict[str, Sequence[Tensor]], bool]:
+    ) -> tuple[Callable[[], Tensor], dict[str, Sequence[Tensor]], bool]:
         joint = q.joint(prior)
         if joint is None:
-            return q.kl(prior, generator), *self._noised(q, generator)
+            kl_alone = q.kl(prior, generator)
+            return lambda: kl_alone, *self._noised(q, generator)
         if not self._per_example(q):
             kl, values = joint(Value, generator)
             return kl, {"means": values}, False
@@ -355,7 +356,9 @@ class StochasticNetwork(nn.Module):
         per_example: bool,
         buffers: PassBuffers | None = None,
     ) -> Substitution:
-        draw = WeightDraw(row["means"], row.get("deltas"), row.get("scales"), row.get("variances"), generator)
+        draw = WeightDraw(
+            row["means"], row.get("deltas"), row.get("scales"), row.get("variances"), self.posterior.normals, generator
+        )
         index = {id(weight.parameter): i for i, weight in enumerate(self.weights)}
         if per_example:
             return PerExample(
