@@ -157,11 +157,10 @@ def train(
         }
     )
     modes = [(module, module.training) for module in bnn.modules()]
-    posterior = bnn.posterior
     in_memory = isinstance(source, InMemory)  # so that its indices are 0 … N − 1
     with (
         torch.random.fork_rng() if seed is not None else nullcontext(),
-        posterior.keeping_noise(source.num_data) if isinstance(posterior, Anchored) and in_memory else nullcontext(),
+        bnn.keeping_noise(source.num_data if in_memory else None),
     ):
         if seed is not None:
             torch.manual_seed(seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -56,10 +56,26 @@ class NormalTable:
             table = self._tables[like.dtype] = _Table(like.dtype)
         return table.read(size.numel(), generator).view(size)
 
+    def state(self) -> dict[str, Tensor]:
+        """What `restore` needs to go on with the same numbers."""
+        return {
+            f"{str(dtype).removeprefix('torch.')}.{name}": value
+            for dtype, table in self._tables.items()
+            for name, value in table.state().items()
+        }
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on as the table went on whose `state` this is."""
+        for name in {key.split(".")[0] for key in state}:
+            table = self._tables[getattr(torch, name)] = _Table(getattr(torch, name))
+            table.restore({part: state[f"{name}.{part}"] for part in ("numbers", "generator")})
+
 
 class _Table:
     def __init__(self, dtype: torch.dtype) -> None:
         self._dtype = dtype
+        self._own = torch.Generator()
+        self._seed = 0
         self._values: Tensor | None = None
         self._left = 0
         self._places: list[int] = []
@@ -70,14 +86,26 @@ class _Table:
         sizes = [_WINDOW] * (count // _WINDOW) + [count % _WINDOW]
         return torch.cat([self._window(size, generator) for size in sizes])
 
+    def state(self) -> dict[str, Tensor]:
+        numbers = torch.tensor([self._seed, self._left, *self._places])
+        return {"numbers": numbers, "generator": self._own.get_state()}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        self._seed, self._left, *self._places = state["numbers"].tolist()
+        self._values = self._drawn()
+        self._own.set_state(state["generator"])
+
     def _window(self, size: int, generator: torch.Generator | None) -> Tensor:
         if self._left < size or self._values is None:
-            half = torch.empty(_HALF, dtype=self._dtype).normal_(generator=generator)
-            half /= half.square().mean().sqrt()
-            # the first window once more at the end, so that one may begin anywhere
-            self._values = torch.cat([half, -half, half[:_WINDOW]])
-            self._left = _USES * _HALF
+            self._seed = int(torch.randint(2**62, (), generator=generator))
+            self._values, self._left, self._places = self._drawn(), _USES * _HALF, []
         if not self._places:
-            self._places = torch.randint(2 * _HALF, (_PLACES,), generator=generator).tolist()
+            self._places = torch.randint(2 * _HALF, (_PLACES,), generator=self._own).tolist()
         self._left -= size
         return self._values.narrow(0, self._places.pop(), size)
+
+    def _drawn(self) -> Tensor:
+        half = torch.empty(_HALF, dtype=self._dtype).normal_(generator=self._own.manual_seed(self._seed))
+        half /= half.square().mean().sqrt()
+        # the first window once more at the end, so that one may begin anywhere
+        return torch.cat([half, -half, half[:_WINDOW]])
