@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from yuragi import stacked
 from yuragi.buffers import PassBuffers
 from yuragi.normals import Normals
 
@@ -37,6 +38,7 @@ _PER_EXAMPLE_OPS: dict[Callable[..., Any], int | None] = {
     F.conv_transpose2d: 4,
     F.conv_transpose3d: 5,
 }
+_FASTER: dict[Callable[..., Any], Callable[..., Any]] = {F.linear: stacked.linear}
 _SIGNS = 2**15  # drawn at once
 # attributes of a tensor that do not read its values: asking for them is not a use of the weight
 _METADATA = frozenset(
@@ -332,6 +334,7 @@ class Substitution(TorchFunctionMode):
         return self._with_buffers(func, args, kwargs)
 
     def _with_buffers(self, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        func = _FASTER.get(func, func)
         try:
             return func(*self._replace(args), **self._replace(kwargs))
         except (WroteShared, RuntimeError):
@@ -472,7 +475,7 @@ class PerExample(Substitution):
         x, weight, bias = named.pop("input"), named.pop("weight"), named.pop("bias", None)
 
         def run(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-            result: Tensor = func(x, weight, bias, *rest, **named)
+            result: Tensor = _FASTER.get(func, func)(x, weight, bias, *rest, **named)
             return result
 
         return Operation(

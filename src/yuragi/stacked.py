@@ -26,7 +26,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         >>> torch.func.vmap(linear, in_dims=(None, 0, 0))(x, weights, biases).shape
         torch.Size([8, 5, 2])
     """
-    level = _functorch.maybe_current_level()
+    level = None if torch.compiler.is_compiling() else _functorch.maybe_current_level()
     if level is None or x.dim() < 2 or not _stacked(weight, level) or not (bias is None or _stacked(bias, level)):
         return F.linear(x, weight, bias)
     weights, rows = _rows(weight), x.shape[:-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -20,6 +21,9 @@ from yuragi.posteriors import Distribution, Posterior
 from yuragi.priors import Prior
 from yuragi.weights import LeftOut, Weight
 
+_ACTIVE = 2**19  # numbers that a layer returns for the draws that run at once
+_FEWEST = 8  # draws at once
+
 _thread = threading.local()
 
 
@@ -32,6 +36,12 @@ class Drawn(NamedTuple):
 
     weights: Sequence[Tensor]
     member: Sequence[int]
+
+    def split(self, size: int) -> Iterator[Drawn]:
+        """The same draws, `size` at a time."""
+        for start in range(0, len(self.member), size):
+            part = slice(start, start + size)
+            yield Drawn([weight[part] for weight in self.weights], self.member[part])
 
 
 class StochasticNetwork(nn.Module):
@@ -287,12 +297,21 @@ class StochasticNetwork(nn.Module):
         if only and len(one.member) == 1:
             strategy = Strategy.LOOP
         before = self._buffer_values() if strategy is not Strategy.LOOP else None
+        at_once = self._draws_at_once(_batch_of(args, kwargs) or 1)
         while True:
+            parts: Iterable[Drawn] = [one] if only else chunks()
+            if strategy is Strategy.VMAP and not self.left_out:
+                parts = itertools.chain.from_iterable(part.split(at_once) for part in parts)
             try:
-                return self._run_chunks(map(self._stacks_of, [one] if only else chunks()), strategy, args, kwargs)
+                return self._run_chunks(map(self._stacks_of, parts), strategy, args, kwargs)
             except NeedsLoop:
                 self._restore_buffers(before)
                 self._draws = strategy = self._slower(strategy)
+
+    def _draws_at_once(self, rows: int) -> int:
+        # so many that what a layer returns stays in the cache, but not so few that the calls take longer than the work
+        width = max(max(weight.shape, default=1) for weight in self.weights)
+        return max(_FEWEST, _ACTIVE // (rows * width))
 
     def _run_chunks(
         self,
