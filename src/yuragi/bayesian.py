@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import torch
@@ -104,6 +105,25 @@ class Bayesian(StochasticNetwork):
         """
         reached = self._reached if self.explored else None
         return Coverage.of(self.module, self.weights, self.left_out, self.estimator, self._shared, reached)
+
+    def keeping_noise(self, rows: int | None = None) -> AbstractContextManager[None]:
+        """In this context training steps keep noise and use it again, where that changes nothing they estimate.
+
+        `fit` does this by itself; it is for training loops of your own. On a processor a normal takes longer to draw than
+        all else that a step does with a weight, so a mean-field posterior reads them from a table that is drawn now and
+        then; and an anchored one makes the noise of its targets once.
+
+        Args:
+            rows: N, if the indices given to `loss` are 0 to N − 1.
+
+        Example:
+            >>> import yuragi as yu
+            >>> bnn = yu.bayesianize(nn.Linear(3, 1), likelihood=yu.Gaussian(0.1))
+            >>> with bnn.keeping_noise():
+            ...     for _ in range(3):
+            ...         bnn.loss(torch.randn(8, 3), torch.randn(8, 1), num_data=800).backward()
+        """
+        return self.posterior.keeping_noise(rows)
 
     def become(self, other: Bayesian) -> None:
         """Take over everything but the mode from another network, which is not to be used any more."""

@@ -22,7 +22,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from yuragi import stacked
 from yuragi.buffers import PassBuffers
+from yuragi.normals import Normals
 
 Estimator = Literal["shared", "flipout", "local"]
 
@@ -36,6 +38,7 @@ _PER_EXAMPLE_OPS: dict[Callable[..., Any], int | None] = {
     F.conv_transpose2d: 4,
     F.conv_transpose3d: 5,
 }
+_FASTER: dict[Callable[..., Any], Callable[..., Any]] = {F.linear: stacked.linear}
 _SIGNS = 2**15  # drawn at once
 # attributes of a tensor that do not read its values: asking for them is not a use of the weight
 _METADATA = frozenset(
@@ -80,7 +83,8 @@ class WeightDraw:
         deltas: w − μ of each weight, where it has been drawn already.
         scales: σ of each weight, for noise drawn on demand and for `local`.
         variances: σ² of each weight, where it is not to be made from `scales`.
-        generator: source of noise drawn on demand.
+        normals: source of noise drawn on demand.
+        generator: of that noise.
     """
 
     def __init__(
@@ -89,11 +93,13 @@ class WeightDraw:
         deltas: Sequence[Tensor] | None,
         scales: Sequence[Tensor] | None,
         variances: Sequence[Tensor] | None,
+        normals: Normals,
         generator: torch.Generator | None,
     ) -> None:
         self.means = means
         self.scales = scales
         self.variances = variances
+        self._normals = normals
         self.generator = generator
         self._noise = deltas
         self._deltas: dict[int, Tensor] = {}
@@ -113,8 +119,12 @@ class WeightDraw:
                 else:
                     assert self.scales is not None
                     scale = self.scales[index]
-                    self._deltas[index] = scale * torch.empty_like(scale).normal_(generator=self.generator)
+                    self._deltas[index] = scale * self.noise(scale)
         return self._deltas[index]
+
+    def noise(self, like: Tensor) -> Tensor:
+        """Standard normals in the shape of a tensor, drawn anew each time."""
+        return self._normals(like.shape, like, self.generator)
 
     def variance(self, index: int, dtype: torch.dtype) -> Tensor:
         """σ², for a draw that has `scales`."""
@@ -241,7 +251,7 @@ def local(op: Operation, draw: WeightDraw) -> Tensor:
             variance = op.run(op.input.to(precision).square(), draw.variance(op.weight, precision), bias)
         # clamp: the square root has no gradient at zero variance (dead units, features that are zero)
         std = variance.clamp_min(torch.finfo(variance.dtype).tiny).sqrt()
-        noise = std * torch.empty_like(std).normal_(generator=draw.generator)
+        noise = std * draw.noise(std)
     return mean + noise.to(mean.dtype)
 
 
@@ -324,6 +334,7 @@ class Substitution(TorchFunctionMode):
         return self._with_buffers(func, args, kwargs)
 
     def _with_buffers(self, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        func = _FASTER.get(func, func)
         try:
             return func(*self._replace(args), **self._replace(kwargs))
         except (WroteShared, RuntimeError):
@@ -464,7 +475,7 @@ class PerExample(Substitution):
         x, weight, bias = named.pop("input"), named.pop("weight"), named.pop("bias", None)
 
         def run(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-            result: Tensor = func(x, weight, bias, *rest, **named)
+            result: Tensor = _FASTER.get(func, func)(x, weight, bias, *rest, **named)
             return result
 
         return Operation(

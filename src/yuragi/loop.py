@@ -18,6 +18,7 @@ from yuragi.data import Batch, Batches, InMemory, batches, check_pair, take_rows
 from yuragi.guard import Guard
 from yuragi.history import Epoch, History, still_falling
 from yuragi.network_state import load_network_state, network_state
+from yuragi.normals import NormalTable
 from yuragi.pace import Part
 from yuragi.posteriors import Anchored
 from yuragi.precision import Precision, pass_dtype
@@ -96,11 +97,10 @@ def train(
         }
     )
     modes = [(module, module.training) for module in bnn.modules()]
-    posterior = bnn.posterior
     in_memory = isinstance(source, InMemory)  # so that its indices are 0 … N − 1
     with (
         torch.random.fork_rng() if seed is not None else nullcontext(),
-        posterior.keeping_noise(source.num_data) if isinstance(posterior, Anchored) and in_memory else nullcontext(),
+        bnn.keeping_noise(source.num_data if in_memory else None),
     ):
         if seed is not None:
             torch.manual_seed(seed)
@@ -292,6 +292,7 @@ class _Run:
             "rates": self.rates,
             "guard": self.guard.state(),
             "random": self._random_state(),
+            "normals": [table.state() for table in self._tables()],
             "epoch": self.epoch,
             "done": self.done,
             "epoch began": self.epoch_began,
@@ -316,7 +317,13 @@ class _Run:
         self.history.load_state(state["history"])
         self.history.seconds = state["seconds"]
         self.part.set_clock(state["clock"])
+        for table, its in zip(self._tables(), state["normals"], strict=True):
+            table.restore(its)
         set_random_state(state["random"], self.generators, self.bnn.reference_tensor.device)
+
+    def _tables(self) -> list[NormalTable]:
+        tables = (getattr(part, "normals", None) for part in self.bnn.posterior.modules())
+        return [table for table in tables if isinstance(table, NormalTable)]
 
     def _check_optimizer(self, state: Mapping[str, Any]) -> None:
         def options(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -14,11 +15,14 @@ from torch.utils import _pytree as pytree
 from yuragi import passes
 from yuragi.buffers import MemberBuffers, PassBuffers, dropping_reassigned, writing_reassigned
 from yuragi.estimators import Estimator, NeedsLoop, NeedsSharedDraw, PerExample, Substitution, WeightDraw
+from yuragi.forms import Noise, Value, Variance
 from yuragi.passes import Strategy
 from yuragi.posteriors import Distribution, Posterior
-from yuragi.posteriors.joint import Noise, Value, Variance
 from yuragi.priors import Prior
 from yuragi.weights import LeftOut, Weight
+
+_ACTIVE = 2**19  # numbers that a layer returns for the draws that run at once
+_FEWEST = 8  # draws at once
 
 _thread = threading.local()
 
@@ -32,6 +36,12 @@ class Drawn(NamedTuple):
 
     weights: Sequence[Tensor]
     member: Sequence[int]
+
+    def split(self, size: int) -> Iterator[Drawn]:
+        """The same draws, `size` at a time."""
+        for start in range(0, len(self.member), size):
+            part = slice(start, start + size)
+            yield Drawn([weight[part] for weight in self.weights], self.member[part])
 
 
 class StochasticNetwork(nn.Module):
@@ -137,11 +147,11 @@ class StochasticNetwork(nn.Module):
         With `autocast` the pass alone runs under `torch.autocast`, and the output is float32.
         """
         q = self.q()
-        kl: list[Tensor] = []
+        kl: list[Callable[[], Tensor]] = []
         device = self.reference_tensor.device.type
 
         def noised() -> tuple[dict[str, Sequence[Tensor]], bool]:
-            # the KL first: the backward pass then takes it last, when what the network's own kept is free again
+            # begun before the network: the backward pass then takes it last, when what the network's own kept is free again
             with nullcontext() if autocast is None else torch.autocast(device, enabled=False):
                 found, stacks, per_example = self._kl_and_noised(q, prior, generator)
             kl[:] = [found]
@@ -152,7 +162,7 @@ class StochasticNetwork(nn.Module):
         else:
             with torch.autocast(device, autocast):
                 output = self._explored(noised, args, kwargs, generator, self.select_output).float()
-        return kl[0], output.unsqueeze(0) if self.members == 1 else output
+        return kl[0](), output.unsqueeze(0) if self.members == 1 else output
 
     def _explored(
         self,
@@ -191,10 +201,11 @@ class StochasticNetwork(nn.Module):
 
     def _kl_and_noised(
         self, q: Distribution, prior: Prior, generator: torch.Generator | None
-    ) -> tuple[Tensor, dict[str, Sequence[Tensor]], bool]:
+    ) -> tuple[Callable[[], Tensor], dict[str, Sequence[Tensor]], bool]:
         joint = q.joint(prior)
         if joint is None:
-            return q.kl(prior, generator), *self._noised(q, generator)
+            kl_alone = q.kl(prior, generator)
+            return lambda: kl_alone, *self._noised(q, generator)
         if not self._per_example(q):
             kl, values = joint(Value, generator)
             return kl, {"means": values}, False
@@ -300,12 +311,21 @@ class StochasticNetwork(nn.Module):
         if only and len(one.member) == 1:
             strategy = Strategy.LOOP
         before = self._buffer_values() if strategy is not Strategy.LOOP else None
+        at_once = self._draws_at_once(_batch_of(args, kwargs) or 1)
         while True:
+            parts: Iterable[Drawn] = [one] if only else chunks()
+            if strategy is Strategy.VMAP and not self.left_out:
+                parts = itertools.chain.from_iterable(part.split(at_once) for part in parts)
             try:
-                return self._run_chunks(map(self._stacks_of, [one] if only else chunks()), strategy, args, kwargs)
+                return self._run_chunks(map(self._stacks_of, parts), strategy, args, kwargs)
             except NeedsLoop:
                 self._restore_buffers(before)
                 self._draws = strategy = self._slower(strategy)
+
+    def _draws_at_once(self, rows: int) -> int:
+        # so many that what a layer returns stays in the cache, but not so few that the calls take longer than the work
+        width = max(max(weight.shape, default=1) for weight in self.weights)
+        return max(_FEWEST, _ACTIVE // (rows * width))
 
     def _run_chunks(
         self,
@@ -369,7 +389,9 @@ class StochasticNetwork(nn.Module):
         per_example: bool,
         buffers: PassBuffers | None = None,
     ) -> Substitution:
-        draw = WeightDraw(row["means"], row.get("deltas"), row.get("scales"), row.get("variances"), generator)
+        draw = WeightDraw(
+            row["means"], row.get("deltas"), row.get("scales"), row.get("variances"), self.posterior.normals, generator
+        )
         index = {id(weight.parameter): i for i, weight in enumerate(self.weights)}
         if per_example:
             return PerExample(

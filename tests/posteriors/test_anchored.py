@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 import yuragi as yu
+from yuragi.forms import Value
 from yuragi.posteriors import Anchored
 from yuragi.posteriors.anchored import AnchoredDistribution
-from yuragi.posteriors.joint import Value
 from yuragi.priors import FanIn, Normal, PerLayer, PerWeight, Prior
 
 
@@ -36,7 +36,8 @@ def test_one_node_has_the_values_and_derivatives_of_the_sum_written_out(prior: P
     with torch.no_grad():
         for mean in q.means:
             mean.add_(torch.randn(mean.shape, generator=torch.Generator().manual_seed(0)))
-    distance, values = make(Value, None)
+    of_distance, values = make(Value, None)
+    distance = of_distance()
     torch.testing.assert_close(list(values), [mean.detach() for mean in q.means])
     scales = {
         "FanIn": [2 / 2**0.5, 1, 2 / 3**0.5, 2, 1],

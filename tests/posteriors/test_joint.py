@@ -12,8 +12,9 @@ from torch.nn import functional as F
 
 import yuragi as yu
 from yuragi.estimators import Estimator
+from yuragi.forms import Form, Noise, Value, Variance
 from yuragi.posteriors import MeanField
-from yuragi.posteriors.joint import Form, Noise, Value, Variance, kl_and_form
+from yuragi.posteriors.joint import kl_and_form
 from yuragi.priors import FanIn, Laplace, Normal, PerLayer, Pretrained, Prior
 
 FORMS: list[type[Form]] = [Value, Noise, Variance]

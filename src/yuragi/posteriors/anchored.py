@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from yuragi.flat import in_transform
-from yuragi.posteriors.joint import Form, KLAndForm
+from yuragi.forms import Form
+from yuragi.posteriors.joint import KLAndForm
 from yuragi.posteriors.points import PointsDistribution
 from yuragi.posteriors.posterior import Posterior
 from yuragi.priors import Prior
@@ -96,12 +97,12 @@ class Anchored(Posterior):
         return self._kept.index_select(1, index)
 
     @contextmanager
-    def keeping_noise(self, rows: int) -> Iterator[None]:
+    def keeping_noise(self, rows: int | None = None) -> Iterator[None]:
         """In this context the target noise of data 0 to `rows` − 1 is made once, where that is not too much to keep.
 
         Made anew for each batch it takes as long as the likelihood does.
         """
-        self._rows = rows
+        self._rows = rows or 0
         try:
             yield
         finally:
@@ -134,9 +135,9 @@ class AnchoredDistribution(PointsDistribution):
         if precisions is None:
             return None
 
-        def make(form: type[Form], generator: torch.Generator | None) -> tuple[Tensor, Sequence[Tensor]]:
+        def make(form: type[Form], generator: torch.Generator | None) -> tuple[Callable[[], Tensor], Sequence[Tensor]]:
             distance, *members = _Held.apply(precisions, len(self.means), *self.means, *self.anchors)  # type: ignore[no-untyped-call]
-            return distance, members
+            return lambda: distance, members
 
         return make
 

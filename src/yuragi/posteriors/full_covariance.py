@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from yuragi.flat import around, pieces
+from yuragi.normals import fresh
 from yuragi.posteriors.posterior import (
     CorrelatedDistribution,
     Posterior,
     inverse_softplus,
     positive_scale,
-    standard_normal,
 )
 from yuragi.priors import Multivariate, Prior
 from yuragi.weights import Weight
@@ -107,11 +107,11 @@ class FullCovarianceDistribution(CorrelatedDistribution):
 
     def noise(self, generator: torch.Generator | None = None) -> Sequence[Tensor]:
         """One draw of w − mean for each weight and member, in the shapes of `means`."""
-        unit = standard_normal((*self.root.shape[:2], 1), self.root, generator)
+        unit = fresh((*self.root.shape[:2], 1), self.root, generator)
         return pieces((self.root @ unit).squeeze(2), self.means)
 
     def sample(self, member: Sequence[int], generator: torch.Generator | None) -> list[Tensor]:
         """Draw s from member `member[s]`: list of [S, *shape]."""
         # draw by draw: one fill of the whole would give other numbers for other S
-        rows = [self.root[k] @ standard_normal(self.root.shape[1:2], self.root, generator) for k in member]
+        rows = [self.root[k] @ fresh(self.root.shape[1:2], self.root, generator) for k in member]
         return around(self.mean, member, torch.stack(rows))

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from yuragi.flat import around, pieces
+from yuragi.normals import fresh
 from yuragi.posteriors.posterior import (
     CorrelatedDistribution,
     Posterior,
     inverse_softplus,
     positive_scale,
-    standard_normal,
 )
 from yuragi.priors import Prior
 from yuragi.weights import Weight
@@ -95,15 +95,15 @@ class LowRankDistribution(CorrelatedDistribution):
 
     def noise(self, generator: torch.Generator | None = None) -> Sequence[Tensor]:
         """One draw of w − mean for each weight and member, in the shapes of `means`."""
-        unit = standard_normal(self.diagonal.shape, self.diagonal, generator)
-        common = standard_normal((self.members, self.factor.shape[2], 1), self.diagonal, generator)
+        unit = fresh(self.diagonal.shape, self.diagonal, generator)
+        common = fresh((self.members, self.factor.shape[2], 1), self.diagonal, generator)
         return pieces(self.diagonal * unit + (self.factor @ common).squeeze(2), self.means)
 
     def sample(self, member: Sequence[int], generator: torch.Generator | None) -> list[Tensor]:
         """Draw s from member `member[s]`: list of [S, *shape]."""
         rows = []
         for k in member:  # draw by draw: one fill of the whole would give other numbers for other S
-            unit = standard_normal(self.diagonal.shape[1:], self.diagonal, generator)
-            common = standard_normal(self.factor.shape[2:], self.diagonal, generator)
+            unit = fresh(self.diagonal.shape[1:], self.diagonal, generator)
+            common = fresh(self.factor.shape[2:], self.diagonal, generator)
             rows.append(self.diagonal[k] * unit + self.factor[k] @ common)
         return around(self.mean, member, torch.stack(rows))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -10,10 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from yuragi.flat import in_transform, joined, pieces, split_like
-from yuragi.posteriors.joint import Form, KLAndForm, kl_and_form
+from yuragi.forms import Form, Noise
+from yuragi.normals import Normals, NormalTable, fresh
+from yuragi.posteriors.joint import KLAndForm, kl_and_form
 from yuragi.posteriors.posterior import Distribution, Posterior, inverse_softplus, positive_scale
 from yuragi.priors import Normal, Prior
-from yuragi.spreads import OnDemand, Spreads
+from yuragi.spreads import NormalPrior, OnDemand, Spreads
 from yuragi.weights import Weight
 
 LARGE = 2**20
@@ -51,8 +54,17 @@ class MeanField(Posterior):
         """q(w) around `means`, list of [K, *shape], or of [*shape] where K, the number of members, is 1."""
         rho = self.rho
         if rho.numel() < LARGE or torch.compiler.is_compiling() or in_transform():
-            return MeanFieldDistribution(means, members, rho)
-        return LargeMeanFieldDistribution(means, members, rho)
+            return MeanFieldDistribution(means, members, rho, self.normals)
+        return LargeMeanFieldDistribution(means, members, rho, self.normals)
+
+    @contextmanager
+    def keeping_noise(self, rows: int | None = None) -> Iterator[None]:
+        """In this context the noise of a step comes from a `NormalTable`, on a processor."""
+        self.normals = NormalTable()
+        try:
+            yield
+        finally:
+            del self.normals
 
     def arguments(self) -> dict[str, Any]:
         """What to construct an equal posterior with, before `setup`."""
@@ -62,9 +74,10 @@ class MeanField(Posterior):
 class MeanFieldDistribution(Distribution):
     """Independent Normals with means μ and standard deviations softplus(ρ), ρ [K, P]."""
 
-    def __init__(self, means: Sequence[Tensor], members: int, rho: Tensor) -> None:
+    def __init__(self, means: Sequence[Tensor], members: int, rho: Tensor, normals: Normals = fresh) -> None:
         super().__init__(means, members)
         self._rho = rho
+        self._normals = normals
         self._sigma: Tensor | None = None
         self._grad_enabled = torch.is_grad_enabled()  # whether what is made later is to have a gradient
 
@@ -89,7 +102,7 @@ class MeanFieldDistribution(Distribution):
 
     def noise(self, generator: torch.Generator | None = None) -> Sequence[Tensor]:
         """σ·ε for each weight and member, in the shapes of `means`."""
-        unit = torch.empty_like(self.sigma, requires_grad=False).normal_(generator=generator)
+        unit = self._normals(self.sigma.shape, self.sigma, generator)
         if in_transform():
             return pieces(self.sigma * unit, self.means)
         drawn: tuple[Tensor, ...] = _Noise.apply(self.sigma, unit, self.means)  # type: ignore[no-untyped-call]
@@ -108,9 +121,10 @@ class MeanFieldDistribution(Distribution):
             return None
         parameters = prior.flat(rho)
 
-        def make(form: type[Form], generator: torch.Generator | None) -> tuple[Tensor, Sequence[Tensor]]:
-            unit = rho.new_empty(rho.shape if form.random else 0, requires_grad=False).normal_(generator=generator)
-            return kl_and_form(form, rho, unit, parameters, means)
+        def make(form: type[Form], generator: torch.Generator | None) -> tuple[Callable[[], Tensor], Sequence[Tensor]]:
+            unit = self._normals(rho.shape if form.random else (0,), rho, generator)
+            kl, values = kl_and_form(form, rho, unit, parameters, means)
+            return lambda: kl, values
 
         return make
 
@@ -127,9 +141,9 @@ class MeanFieldDistribution(Distribution):
 class LargeMeanFieldDistribution(MeanFieldDistribution):
     """The same distribution for a large network: weight by weight, for the sake of memory; ρ is [K, P]."""
 
-    def __init__(self, means: Sequence[Tensor], members: int, rho: Tensor) -> None:
-        super().__init__(means, members, rho)
-        self._spreads = Spreads(rho, means)
+    def __init__(self, means: Sequence[Tensor], members: int, rho: Tensor, normals: Normals = fresh) -> None:
+        super().__init__(means, members, rho, normals)
+        self._spreads = Spreads(rho, means, normals)
 
     @property
     def sigma(self) -> Tensor:
@@ -140,8 +154,12 @@ class LargeMeanFieldDistribution(MeanFieldDistribution):
         """Standard deviation of each weight, in the shapes of `means`."""
         return self._spreads.sigma()
 
-    def joint(self, prior: Prior) -> None:
-        """None: all weights at once take more memory than each by itself."""
+    def joint(self, prior: Prior) -> KLAndForm | None:
+        """What makes the KL and the noise of a weight in one, where `kl` goes weight by weight."""
+        own = self._by_weight(prior)
+        if own is None or any(mean.dtype != self._rho.dtype for mean in self.means):
+            return None
+        return lambda form, generator: self._spreads.joint(form, generator, own)
 
     def variances(self) -> Sequence[Tensor]:
         """Variance of each weight, in the shapes of `means`."""
@@ -149,16 +167,19 @@ class LargeMeanFieldDistribution(MeanFieldDistribution):
 
     def noise(self, generator: torch.Generator | None = None) -> Sequence[Tensor]:
         """σ·ε for each weight and member, in the shapes of `means`."""
-        return self._spreads.noise(generator)
+        return self._spreads.values(Noise, generator)
 
     def kl(self, prior: Prior, generator: torch.Generator | None = None) -> Tensor:
         """KL(q‖p) of each member, [K], nats, summed over all weights; `generator` is for priors without a closed form."""
+        own = self._by_weight(prior)
+        return super().kl(prior, generator) if own is None else self._spreads.kl(own)
+
+    def _by_weight(self, prior: Prior) -> NormalPrior | None:
         tensors = len(self.means)
         # a scale that is being learned is learned from all weights, and a location for every weight is as large as they
         if not isinstance(prior, Normal) or prior.learning or prior.loc.shape[1] not in (1, tensors):
-            return super().kl(prior, generator)
-        loc, scale = (columns.expand(-1, tensors) for columns in (prior.loc, prior.scale))
-        return self._spreads.kl_from_normal_prior(loc, scale)
+            return None
+        return NormalPrior(prior.loc.expand(-1, tensors), prior.scale.expand(-1, tensors))
 
     @torch.no_grad()
     def sample(self, member: Sequence[int], generator: torch.Generator | None) -> list[Tensor]:

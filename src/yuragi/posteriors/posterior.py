@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from yuragi.flat import pieces, split_like
+from yuragi.normals import Normals, fresh
 from yuragi.posteriors.joint import KLAndForm
 from yuragi.priors import Prior
 from yuragi.weights import Weight
@@ -117,6 +119,8 @@ class Posterior(nn.Module, ABC):
 
     is_points = False
     """Whether each member is a single point."""
+    normals: Normals = staticmethod(fresh)
+    """Where the noise of a step is from."""
 
     @property
     def independent(self) -> bool:
@@ -130,6 +134,14 @@ class Posterior(nn.Module, ABC):
     @abstractmethod
     def forward(self, means: Sequence[Tensor], members: int) -> Distribution:
         """q(w) around `means`, list of [K, *shape], or of [*shape] where K, the number of members, is 1."""
+
+    def keeping_noise(self, rows: int | None = None) -> AbstractContextManager[None]:
+        """In this context noise may be kept and used again, where that changes nothing that training estimates.
+
+        Args:
+            rows: N, where the data are in memory and their indices 0 to N − 1.
+        """
+        return nullcontext()
 
     def size(self, weights: Sequence[Weight], members: int) -> int:
         """How many numbers `setup` makes for these weights: as many as they have, where it is no more."""
@@ -160,8 +172,3 @@ def positive_scale(value: float) -> float:
     if not (math.isfinite(value) and value > 0):
         raise ValueError(f"init_scale must be positive and finite, got {value}")
     return float(value)
-
-
-def standard_normal(shape: Sequence[int], like: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Standard normals of this shape, in the dtype and on the device of `like`."""
-    return torch.empty(tuple(shape), dtype=like.dtype, device=like.device).normal_(generator=generator)
