@@ -13,7 +13,7 @@ from yuragi.encoding import decoded, encoded
 
 
 def test_what_comes_back_is_what_went_in() -> None:
-    value = {
+    value: dict[Any, Any] = {
         "a/b": [1, -2.5, math.inf, True, None, "text"],
         "a": {"b": torch.ones(2), 3: (torch.zeros(1), ()), "tensor": {"tuple": []}},
         0: {},

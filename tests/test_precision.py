@@ -64,6 +64,20 @@ def test_the_pass_alone_is_in_half_precision(posterior: yu.posteriors.Posterior,
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_a_large_network_too(estimator: Estimator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("yuragi.posteriors.mean_field.LARGE", 1)
+    bnn = yu.bayesianize(mlp(), likelihood=yu.Gaussian(0.5), estimator=estimator, seed=0)
+    parts = [
+        bnn.elbo(*rows(), 32, generator=torch.Generator().manual_seed(2), autocast=autocast)
+        for autocast in (None, torch.bfloat16)
+    ]
+    assert torch.equal(parts[0].kl, parts[1].kl)
+    torch.testing.assert_close(parts[1].loss, parts[0].loss, rtol=0.02, atol=0.02)
+    parts[1].loss.backward()
+    assert {p.grad.dtype for p in bnn.parameters() if p.grad is not None} == {torch.float32}
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_noise_has_the_variance_that_it_should(estimator: Estimator) -> None:
     torch.manual_seed(0)
     bnn = yu.bayesianize(
@@ -107,7 +121,7 @@ def test_a_posterior_that_is_known_is_found(precision: Literal["bf16", "fp16"]) 
         estimator="local",
         seed=0,
     )
-    history = train(bnn, (x, x @ w), epochs=600, lr=0.03, precision=precision, seed=0)
+    history = train(bnn, (x, x @ w), epochs=300, lr=0.06, precision=precision, seed=0)
     precision_of = 1 + 64.0
     torch.testing.assert_close(bnn.module.weight, (64 / precision_of * w).T, atol=0.03, rtol=0)
     assert bnn.q().sigma is not None

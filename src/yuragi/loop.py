@@ -10,10 +10,11 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from yuragi import optimizers
 from yuragi.bayesian import Bayesian, Penalty
-from yuragi.checkpoints import CheckpointError, Checkpoints
+from yuragi.checkpoints import Checkpoints
 from yuragi.data import Batch, Batches, InMemory, batches, check_pair, take_rows
 from yuragi.guard import Guard
 from yuragi.history import Epoch, History, still_falling
@@ -27,7 +28,6 @@ from yuragi.random_state import random_state, set_random_state
 
 DEFAULT_LR = 1e-2
 DEFAULT_STEPS = 2000
-NOISE_LR = 10.0  # the noise is one number among many weights: at their learning rate it would lag behind
 _VALIDATIONS = 100  # over a whole fit
 
 
@@ -83,7 +83,7 @@ def train(
     lr = DEFAULT_LR if lr is None else lr
     if validation is not None:
         validation = _checked_validation(bnn, validation)
-    groups = _groups(bnn, list(parameter_groups), lr)
+    groups = optimizers.groups(bnn, list(parameter_groups), lr)
     make = optimizer or (lambda groups: torch.optim.Adam(groups, lr=lr, fused=like.device.type in ("cpu", "cuda")))
     history = History(
         settings={
@@ -107,7 +107,7 @@ def train(
         try:
             bnn.train()
             _initialise_likelihood(bnn, source)
-            optimiser = _made(make, groups)
+            optimiser = optimizers.made(make, groups)
             bnn.recipe = None  # from here on its weights know the data, and no rows of them can be held out
             run = _Run(
                 bnn,
@@ -287,9 +287,7 @@ class _Run:
         return {
             "finished": finished,
             "network": network_state(self.bnn),
-            "optimizer": type(self.optimizer).__name__,
-            "optimizer state": self.optimizer.state_dict(),
-            "rates": self.rates,
+            "optimizer": optimizers.described(self.optimizer, self.rates),
             "guard": self.guard.state(),
             "random": self._random_state(),
             "normals": [table.state() for table in self._tables()],
@@ -307,9 +305,8 @@ class _Run:
         }
 
     def _load_state(self, state: Mapping[str, Any]) -> None:
-        self._check_optimizer(state)
         load_network_state(self.bnn, state["network"])
-        self.optimizer.load_state_dict(state["optimizer state"])
+        optimizers.restore(self.optimizer, self.rates, state["optimizer"])
         self.guard.load_state(state["guard"])
         self.epoch, self.done, self.epoch_began = state["epoch"], state["done"], state["epoch began"]
         self.sums, self.rows = state["sums"], state["rows"]
@@ -324,18 +321,6 @@ class _Run:
     def _tables(self) -> list[NormalTable]:
         tables = (getattr(part, "normals", None) for part in self.bnn.posterior.modules())
         return [table for table in tables if isinstance(table, NormalTable)]
-
-    def _check_optimizer(self, state: Mapping[str, Any]) -> None:
-        def options(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
-            return [{name: value for name, value in group.items() if name != "lr"} for group in groups]
-
-        now, then = self.optimizer.state_dict()["param_groups"], state["optimizer state"]["param_groups"]
-        kind = type(self.optimizer).__name__
-        if kind != state["optimizer"] or options(now) != options(then) or self.rates != state["rates"]:
-            raise CheckpointError(
-                f"the checkpoint has the state of another optimiser: {state['optimizer']} with learning rates "
-                f"{state['rates']} and {options(then)}, and here it is {kind} with {self.rates} and {options(now)}"
-            )
 
     def _validate(self, validation: Any, epoch: int) -> float:
         x, y = validation
@@ -360,39 +345,12 @@ def _check_arguments(epochs: int | None, lr: float | None, patience: int, kl_wei
         raise ValueError(f"kl_weight must be finite and not negative, got {kl_weight}")
 
 
-def _made(
-    make: Callable[[list[dict[str, Any]]], torch.optim.Optimizer], groups: list[dict[str, Any]]
-) -> torch.optim.Optimizer:
-    optimizer = make(groups)
-    if isinstance(optimizer, torch.optim.LBFGS):
-        raise ValueError(
-            "LBFGS evaluates the loss several times a step, and here each time has other noise: use Adam or SGD"
-        )
-    return optimizer
-
-
 def _checked_validation(bnn: Bayesian, validation: Any) -> tuple[Any, Tensor]:
     like = bnn.reference_tensor
     x, y = check_pair("validation", validation, like.device, like.dtype)
     first = slice(0, 2)
     predict(bnn, take_rows(x, first), samples=1).log_prob(y[first])  # refuses targets of another shape now, not later
     return x, y
-
-
-def _groups(bnn: Bayesian, given: list[dict[str, Any]], lr: float) -> list[dict[str, Any]]:
-    given = [{**group, "params": list(group["params"])} for group in given]
-    taken = {id(parameter) for group in given for parameter in group["params"]}
-
-    def rest(module: nn.Module) -> list[nn.Parameter]:
-        return [p for p in module.parameters() if p.requires_grad and id(p) not in taken]
-
-    noise = rest(bnn.likelihood)
-    taken |= {id(parameter) for parameter in noise}
-    groups = [*given, {"params": rest(bnn)}, {"params": noise, "lr": NOISE_LR * lr}]
-    groups = [group for group in groups if group["params"]]
-    if not groups:
-        raise ValueError("nothing to train: every parameter has requires_grad=False")
-    return groups
 
 
 def _initialise_likelihood(bnn: Bayesian, source: Batches) -> None:
