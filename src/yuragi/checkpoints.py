@@ -201,7 +201,7 @@ class Checkpoints:
                 warnings.warn(
                     f"{'; '.join(passed_over)}. The fit continues from {files[number]}",
                     CheckpointWarning,
-                    stacklevel=4,
+                    stacklevel=6,
                 )
             break
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,15 +21,33 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 
+from yuragi.ranks import Ranks
+
 
 @dataclass(frozen=True)
 class Batch:
-    """A minibatch: network input, targets, which data these are (None if unknown), and their weights (None: all 1)."""
+    """A minibatch, or the rows of one that are this process's.
+
+    Attributes:
+        x: network input.
+        y: targets.
+        index: which data these are, None if unknown.
+        weight: of each, None: all 1.
+        whole: rows of the minibatch over all processes; None: these.
+        share: how many of them these are, of 1. It is 0 for a process without any, which computes a row for nothing.
+    """
 
     x: Any
     y: Tensor
     index: Tensor | None
     weight: Tensor | None
+    whole: int | None = None
+    share: float = 1.0
+
+    @property
+    def rows(self) -> int:
+        """Rows of the minibatch over all processes."""
+        return len(self.y) if self.whole is None else self.whole
 
 
 class Batches:
@@ -46,6 +64,16 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         """Start an epoch."""
         raise NotImplementedError
+
+    def among(self, ranks: Ranks) -> Batches:
+        """The same batches, of which this process gets every R-th row; the first process's order is that of all.
+
+        Raises:
+            ValueError: the rows cannot be divided.
+        """
+        raise ValueError(
+            f"{type(self).__name__} cannot be divided among processes: give fit (x, y), a map-style Dataset or a loader of one"
+        )
 
     def generators(self) -> list[torch.Generator]:
         """What the order of the rows is drawn from, where that is not the global random state.
@@ -65,18 +93,33 @@ class InMemory(Batches):
         self.num_data = len(y)
         self.batch_size = min(batch_size, self.num_data)
         self.steps = -(-self.num_data // self.batch_size)
+        self._ranks = Ranks()
         self._all = torch.arange(self.num_data, device=y.device)
+        self._whole = Batch(x, y, self._all, weight)
 
     def __iter__(self) -> Iterator[Batch]:
         """Start an epoch, in a new random order; the whole set at once where it fits one batch."""
         if self.steps == 1:
-            yield Batch(self.x, self.y, self._all, self.weight)
+            yield self._whole
             return
         order = torch.randperm(self.num_data, generator=self.generator, device=self.y.device)
         for start in range(0, self.num_data, self.batch_size):  # not `split`, which makes all of an epoch at once
-            index = order[start : start + self.batch_size]
-            weight = None if self.weight is None else self.weight[index]
-            yield Batch(take_rows(self.x, index), self.y[index], index, weight)
+            yield self._at(order[start : start + self.batch_size])
+
+    def among(self, ranks: Ranks) -> InMemory:
+        """The same batches, of which this process gets every R-th row; all have the same rows, and draw the same order."""
+        divided = InMemory(self.x, self.y, self.batch_size, self.weight, self.generator)
+        divided._ranks = ranks
+        if divided.steps == 1 and not ranks.alone:
+            divided._whole = divided._at(self._all)
+        return divided
+
+    def _at(self, index: Tensor) -> Batch:
+        whole = len(index)
+        if not self._ranks.alone:
+            index = _own_rows(index, self._ranks)
+        weight = None if self.weight is None else self.weight[index]
+        return Batch(take_rows(self.x, index), self.y[index], index, weight, whole, _own_share(whole, self._ranks))
 
     def generators(self) -> list[torch.Generator]:
         """That of the order."""
@@ -93,10 +136,12 @@ class Loaded(Batches):
         self.loader, self.indexed, self.device, self.dtype = loader, indexed, device, dtype
         self.num_data = _length_of(loader)
         self.steps = len(loader)
+        self._divided: _Divided | None = None
 
     def __iter__(self) -> Iterator[Batch]:
         """Start an epoch, in the loader's order."""
-        for item in self.loader:
+        loader = self.loader if self._divided is None else _remade(self.loader, batch_sampler=self._divided)
+        for at, item in enumerate(loader):
             index, pair = item if self.indexed else (None, item)
             if not isinstance(pair, (tuple, list)) or len(pair) != 2:
                 raise TypeError(
@@ -105,7 +150,27 @@ class Loaded(Batches):
                 )
             x, y = (to_tensors(part, self.device, self.dtype) for part in pair)
             check_rows(x, y, " of a batch")
-            yield Batch(x, y, None if index is None else index.to(self.device), None)
+            batch = Batch(x, y, None if index is None else index.to(self.device), None)
+            if self._divided is not None:
+                whole = self._divided.sizes[at]
+                batch = replace(batch, whole=whole, share=_own_share(whole, self._divided.ranks))
+            yield batch
+
+    def among(self, ranks: Ranks) -> Loaded:
+        """The same batches, of which this process gets every R-th row, in the order of the first process's sampler.
+
+        Raises:
+            ValueError: its order is not drawn by a sampler.
+        """
+        divided = Loaded(self.loader, self.indexed, self.device, self.dtype)
+        if not ranks.alone:
+            if self.loader.batch_sampler is None or isinstance(self.loader.dataset, IterableDataset):
+                raise ValueError(
+                    "the batches of this loader are not drawn by a sampler, and so cannot be divided among processes: give "
+                    "fit (x, y), a map-style Dataset, or a loader of one"
+                )
+            divided._divided = _Divided(self.loader.batch_sampler, ranks)
+        return divided
 
     def generators(self) -> list[torch.Generator]:
         """Those of the loader and its sampler.
@@ -129,6 +194,26 @@ class Loaded(Batches):
             )
         found = [self.loader.generator, getattr(sampler, "generator", None)]
         return [one for one in found if one is not None]
+
+
+class _Divided:
+    """Of each batch of a sampler the rows of one process; the order is that of the first one's sampler.
+
+    Attributes:
+        sizes: rows of each batch of the epoch that was begun last, over all processes.
+    """
+
+    def __init__(self, batch_sampler: Any, ranks: Ranks) -> None:
+        self.batch_sampler, self.ranks = batch_sampler, ranks
+        self.sizes: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self.batch_sampler)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = self.ranks.from_first([list(batch) for batch in self.batch_sampler] if self.ranks.first else [])
+        self.sizes = [len(batch) for batch in order]
+        return (_own_rows(batch, self.ranks) for batch in order)
 
 
 class _Indexed(Dataset[Any]):
@@ -323,6 +408,11 @@ def _with_index(loader: DataLoader[Any]) -> DataLoader[Any]:
             "the Anchored posterior needs to know which data a batch holds, and this loader's dataset has no indices: "
             "use a map-style dataset, or tensors"
         )
+    return _remade(loader, dataset=_Indexed(loader.dataset), collate_fn=_CollateIndexed(loader.collate_fn))
+
+
+def _remade(loader: DataLoader[Any], **other: Any) -> DataLoader[Any]:
+    """The same loader but for some of its arguments."""
     workers: dict[str, Any] = {}
     if loader.num_workers:
         workers = {
@@ -332,12 +422,21 @@ def _with_index(loader: DataLoader[Any]) -> DataLoader[Any]:
             "worker_init_fn": loader.worker_init_fn,
             "timeout": loader.timeout,
         }
-    return DataLoader(
-        _Indexed(loader.dataset),
-        batch_sampler=loader.batch_sampler,
-        collate_fn=_CollateIndexed(loader.collate_fn),
-        num_workers=loader.num_workers,
-        pin_memory=loader.pin_memory,
-        generator=loader.generator,
-        **workers,
-    )
+    same = {
+        "dataset": loader.dataset,
+        "batch_sampler": loader.batch_sampler,
+        "collate_fn": loader.collate_fn,
+        "num_workers": loader.num_workers,
+        "pin_memory": loader.pin_memory,
+        "generator": loader.generator,
+    }
+    return DataLoader(**same | workers | other)
+
+
+def _own_rows(rows: Any, ranks: Ranks) -> Any:
+    own = rows[ranks.rank :: ranks.count]
+    return own if len(own) else rows[:1]  # each process makes each step: its share of this row is 0
+
+
+def _own_share(whole: int, ranks: Ranks) -> float:
+    return len(range(ranks.rank, whole, ranks.count)) / whole

@@ -29,6 +29,14 @@ def joined(tensors: Sequence[Tensor], rows: int, dtype: torch.dtype) -> Tensor:
     return torch.cat([tensor.reshape(rows, -1) for tensor in tensors], 1).to(dtype)
 
 
+def of_one_kind(tensors: Sequence[Tensor]) -> list[list[Tensor]]:
+    """The tensors in groups of one device and dtype."""
+    kinds: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
+    for tensor in tensors:
+        kinds.setdefault((tensor.device, tensor.dtype), []).append(tensor)
+    return list(kinds.values())
+
+
 def in_transform() -> bool:
     """Whether a `torch.func` transform is active, for which the faster autograd functions have no rules."""
     return torch._C._are_functorch_transforms_active()

@@ -7,6 +7,7 @@ device leaves a step out: Adam's fused kernels take the note and then change nei
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -15,6 +16,8 @@ import torch
 from torch import Tensor
 
 from yuragi.bayesian import ELBO
+from yuragi.flat import of_one_kind
+from yuragi.ranks import Ranks
 from yuragi.stochastic import StochasticNetwork
 
 LOOK_EVERY = 20
@@ -48,6 +51,9 @@ class Guard:
         optimizer: of its parameters. Fused Adam and AdamW leave a step out by themselves; for any other the note is read at
             every step.
         steps: of the whole fit.
+        ranks: the processes that make the same steps. Gradients, parts of the loss and what a pass added to floating-point
+            buffers are summed over them once a step, each by the share of its rows; so all see the same values, and leave
+            out the same steps.
         scaling: whether the loss is scaled, as half precision needs, whose gradients become zero where they are small. A step
             left out because the scaled gradient overflows lowers the scale, and not the learning rate.
 
@@ -57,9 +63,15 @@ class Guard:
     """
 
     def __init__(
-        self, network: StochasticNetwork, optimizer: torch.optim.Optimizer, steps: int, scaling: bool = False
+        self,
+        network: StochasticNetwork,
+        optimizer: torch.optim.Optimizer,
+        steps: int,
+        ranks: Ranks | None = None,
+        scaling: bool = False,
     ) -> None:
         self.backoff, self.skipped = 1.0, 0
+        self._ranks = Ranks() if ranks is None else ranks
         self._optimizer = optimizer
         # what passes write to: a posterior's anchors, say, are buffers too, but as large as the network
         self._parts_with_buffers = [(name, part) for name, part in network.module.named_modules() if part._buffers]
@@ -67,7 +79,7 @@ class Guard:
         self._row = self._worst = self._good = 0
         self._limit = MOST_IN_A_ROW if scaling else max(1, min(MOST_IN_A_ROW, steps // 2))
         device = network.reference_tensor.device
-        self._kinds = _of_one_kind([p for group in optimizer.param_groups for p in group["params"]])
+        self._kinds = of_one_kind([p for group in optimizer.param_groups for p in group["params"]])
         self._flags = torch.zeros(LOOK_EVERY, device=device)
         self._slots = [self._flags[i] for i in range(LOOK_EVERY)]  # made once: a step has no time for it
         self._parts: Tensor | None = None
@@ -91,22 +103,25 @@ class Guard:
         """Keep the buffers as they are before a pass that may write to them what is not finite."""
         self._before = {name: buffer.clone() for name, buffer in self._buffers()}
 
-    def step(self, parts: ELBO, rows: int) -> None:
+    def step(self, parts: ELBO, rows: int, share: float = 1.0) -> None:
         """Make an optimiser's step by the gradient of `parts.loss`, or leave it out.
 
         Args:
-            parts: of the loss of a minibatch.
-            rows: how many it has.
+            parts: of the loss of a minibatch, or of the rows of it that are this process's.
+            rows: how many it has, over all processes.
+            share: how many of them are this process's, of 1.
         """
         at = len(self._rows)
         flag = self._slots[at]
-        self._note(at, parts)
         self._rows.append(rows)
         loss = parts.loss if self._scale is None else parts.loss * self._scale
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        (loss if self._ranks.alone else loss * share).backward()
+        noted = self._note(at, parts)
+        if not self._ranks.alone:
+            self._add_up(noted, share)
         inverse = self._one if self._scale is None else self._scale.double().reciprocal().float()
-        _check([loss.detach()], flag, inverse)
+        _check([noted[:1]], flag, self._one)
         for kind in self._kinds:
             grads = [_values(p.grad) for p in kind if p.grad is not None]
             if grads:
@@ -173,13 +188,33 @@ class Guard:
         if self._scale is not None:
             self._scale.fill_(state["scale"])
 
-    def _note(self, at: int, parts: ELBO) -> None:
+    @torch.no_grad()
+    def _add_up(self, noted: Tensor, share: float) -> None:
+        grads = []
+        for parameter in itertools.chain.from_iterable(self._kinds):
+            if not parameter.requires_grad:
+                continue
+            if parameter.grad is None:  # other processes may have one
+                parameter.grad = torch.zeros_like(parameter)
+            if parameter.grad.is_sparse:
+                raise ValueError("sparse gradients cannot be summed over processes: use sparse=False")
+            grads.append(_values(parameter.grad))
+        moving = [(name, buffer) for name, buffer in self._buffers() if buffer.is_floating_point()]
+        befores = [self._buffer_before(name) for name, _ in moving]
+        # what was added, and not the buffers: those that no pass writes to stay as they are, to the last bit
+        added = [(buffer - before).mul_(share) for (_, buffer), before in zip(moving, befores, strict=True)]
+        noted *= share
+        self._ranks.add_up([noted, *grads, *added])
+        for (_, buffer), before, all_added in zip(moving, befores, added, strict=True):
+            buffer.copy_(before + all_added)
+
+    def _note(self, at: int, parts: ELBO) -> Tensor:
         noted = parts.loss.detach(), parts.log_likelihood, parts.kl
         if self._parts is None:
             first = torch.stack(noted)
             self._parts = torch.zeros(LOOK_EVERY, len(first), dtype=first.dtype, device=first.device)
             self._part_slots = list(self._parts)
-        torch.stack(noted, out=self._part_slots[at])
+        return torch.stack(noted, out=self._part_slots[at])
 
     def _buffers(self) -> Iterator[tuple[str, Tensor]]:
         for name, part in [*self._parts_with_buffers, (_MEMBERS, self._member_buffers)]:
@@ -190,10 +225,13 @@ class Guard:
     @torch.no_grad()
     def _put_back(self, flag: Tensor) -> None:
         for name, buffer in self._buffers():
-            before = self._before.get(name)
-            if before is None:  # it became the members' own in this pass
-                before = self._before[name.removeprefix(f"{_MEMBERS}.").replace("/", ".")]
-            buffer.copy_(torch.where(flag > 0, before, buffer))
+            buffer.copy_(torch.where(flag > 0, self._buffer_before(name), buffer))
+
+    def _buffer_before(self, name: str) -> Tensor:
+        before = self._before.get(name)
+        if before is None:  # it became the members' own in this pass
+            before = self._before[name.removeprefix(f"{_MEMBERS}.").replace("/", ".")]
+        return before
 
 
 def _check(tensors: list[Tensor], flag: Tensor, inverse: Tensor) -> None:
@@ -214,10 +252,3 @@ def _values(grad: Tensor) -> Tensor:
     if grad.is_sparse:
         grad = grad._values()
     return torch.view_as_real(grad) if grad.is_complex() else grad
-
-
-def _of_one_kind(parameters: Sequence[Tensor]) -> list[list[Tensor]]:
-    kinds: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
-    for parameter in parameters:
-        kinds.setdefault((parameter.device, parameter.dtype), []).append(parameter)
-    return list(kinds.values())

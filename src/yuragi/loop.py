@@ -25,6 +25,7 @@ from yuragi.posteriors import Anchored
 from yuragi.precision import Precision, pass_dtype
 from yuragi.prediction import predict
 from yuragi.random_state import random_state, set_random_state
+from yuragi.ranks import Ranks
 
 DEFAULT_LR = 1e-2
 DEFAULT_STEPS = 2000
@@ -61,20 +62,33 @@ def train(
     seed: int | None = None,
     part: Part | None = None,
     checkpoints: Checkpoints | None = None,
+    ranks: Ranks | None = None,
 ) -> History:
-    """Train one network with everything decided; `part` says of what, and the other arguments are as for `yuragi.fit`."""
+    """Train one network with everything decided.
+
+    Args:
+        part: of what job this is a part.
+        ranks: the processes that train it together, each on its rows of every batch; several need a seed, of the order of
+            the rows, and each draws its noise by one of its own.
+
+    The other arguments are as for `yuragi.fit`.
+    """
     _check_arguments(epochs, lr, patience, kl_weight)
     part = Part() if part is None else part
+    ranks = Ranks() if ranks is None else ranks
     start = time.perf_counter()
     like = bnn.reference_tensor
     autocast = pass_dtype(precision, like.device)
-    generator = None if seed is None else torch.Generator(like.device).manual_seed(seed)
+    order = generator = None if seed is None else torch.Generator(like.device).manual_seed(seed)
+    seeds = ranks.seeds(seed)
+    if not ranks.alone:
+        generator = torch.Generator(like.device).manual_seed(seeds[ranks.rank])
     source = batches(
         data,
         batch_size=batch_size,
         sample_weight=sample_weight,
         indexed=isinstance(bnn.posterior, Anchored),
-        generator=generator,
+        generator=order,
         device=like.device,
         dtype=like.dtype,
     )
@@ -94,6 +108,7 @@ def train(
             "precision": precision,
             "seed": seed,
             "num_data": source.num_data,
+            **({} if ranks.alone else {"seeds": seeds}),
         }
     )
     modes = [(module, module.training) for module in bnn.modules()]
@@ -102,16 +117,18 @@ def train(
         torch.random.fork_rng() if seed is not None else nullcontext(),
         bnn.keeping_noise(source.num_data if in_memory else None),
     ):
-        if seed is not None:
-            torch.manual_seed(seed)
+        if seeds[ranks.rank] is not None:
+            torch.manual_seed(seeds[ranks.rank])
         try:
             bnn.train()
-            _initialise_likelihood(bnn, source)
+            ranks.by_first(lambda: _initialise_likelihood(bnn, source))
+            if not ranks.alone:
+                _follow_first(bnn, source, order, ranks)
             optimiser = optimizers.made(make, groups)
             bnn.recipe = None  # from here on its weights know the data, and no rows of them can be held out
             run = _Run(
                 bnn,
-                source,
+                source.among(ranks),
                 optimiser,
                 schedule,
                 kl_weight,
@@ -122,6 +139,7 @@ def train(
                 autocast,
                 part,
                 checkpoints,
+                ranks,
             )
             run.train(validation, patience, callbacks)
         finally:
@@ -149,12 +167,14 @@ class _Run:
         autocast: torch.dtype | None,
         part: Part,
         checkpoints: Checkpoints | None,
+        ranks: Ranks,
     ) -> None:
         self.bnn, self.source, self.optimizer, self.history = bnn, source, optimizer, history
         self.schedule, self.kl_weight, self.generator, self.epochs = schedule, kl_weight, generator, epochs
         self.penalty, self.autocast, self.part = penalty, autocast, part
-        self.guard = Guard(bnn, optimizer, epochs * source.steps, scaling=autocast is torch.float16)
-        self.checkpoints = checkpoints
+        self.guard = Guard(bnn, optimizer, epochs * source.steps, ranks, scaling=autocast is torch.float16)
+        self.checkpoints, self.ranks = checkpoints, ranks
+        self.stopped: str | None = None  # why the fit is to end
         generators = [] if checkpoints is None else [*source.generators(), *([] if generator is None else [generator])]
         self.generators = list(dict.fromkeys(generators))
         self.epoch, self.done = 1, 0  # the epoch under way, and its steps so far
@@ -178,7 +198,7 @@ class _Run:
                 self.bnn.load_state_dict(self.best_state)
         self.part.after(total := self.epochs * self.source.steps, total)
         if self.checkpoints is not None and self.history.stopped != "progress":  # else it may be continued
-            self.checkpoints.write(self._state(finished=True))
+            self._write(finished=True)
 
     def _train(self, validation: Any, patience: int, callbacks: Sequence[Callable[[Epoch], bool | None]]) -> None:
         every = max(1, self.epochs // _VALIDATIONS)
@@ -195,11 +215,11 @@ class _Run:
             rate = self.optimizer.param_groups[0]["lr"]
             record = Epoch(epoch, self.epochs, loss, log_likelihood, kl, rate, score)
             stops = [callback(record) for callback in callbacks]  # every one is called
-            if any(stops):
+            if stops and self.ranks.from_first(any(stops)):
                 self.history.stopped = "callback"
                 break
-            if self.part.stopped is not None:
-                self.history.stopped = self.part.stopped
+            if self.stopped is not None:
+                self.history.stopped = self.stopped
                 break
             if self.worse > patience:
                 self.history.stopped = "validation"
@@ -208,9 +228,8 @@ class _Run:
             self._checkpoint()
 
     def _epoch(self) -> list[float]:
-        total = self.epochs * self.source.steps
+        self._keep_time()
         for batch in self._batches():
-            self.part.after((self.epoch - 1) * self.source.steps + self.done, total)
             multiplier = self.schedule(self.part.done) * self.guard.backoff
             for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
                 group["lr"] = rate * multiplier
@@ -226,18 +245,27 @@ class _Run:
                 penalty=self.penalty,
                 autocast=self.autocast,
             )
-            self.guard.step(parts, len(batch.y))
+            self.guard.step(parts, batch.rows, batch.share)
             self.done += 1
             self.history.steps += 1
+            self._keep_time()
             if self.guard.full:
                 self._look()
                 self._checkpoint()
-            if self.part.stopped is not None:
+            if self.stopped is not None:
                 break
         if not self.done:
             raise ValueError("the data are empty: the loader yielded no batch")
         self._look()
         return [total / self.rows if self.rows else math.nan for total in self.sums]
+
+    def _keep_time(self) -> None:
+        self.part.after((self.epoch - 1) * self.source.steps + self.done, self.epochs * self.source.steps)
+        self.stopped = self.part.stopped
+        if self.part.job.limited and not self.ranks.alone:  # clocks differ, and so may whoever watches
+            self.part.done, self.stopped = self.ranks.from_first((self.part.done, self.stopped))
+            if self.stopped == "progress":
+                self.part.job.stopped = self.stopped
 
     def _begin_epoch(self, epoch: int) -> None:
         self.epoch, self.done, self.epoch_began = epoch, 0, None
@@ -270,14 +298,20 @@ class _Run:
             self.guard.refuse_more()
         except FloatingPointError:
             if self.checkpoints is not None and not self.checkpoints.choosing:
-                self.checkpoints.write(self._state())
+                self._write()
             raise
 
     # -- checkpoints: only just after a look, when the guard has no notes
 
     def _checkpoint(self) -> None:
-        if self.checkpoints is not None and self.checkpoints.due and self.part.stopped is None:
-            self.checkpoints.write(self._state())
+        if self.checkpoints is not None and self.ranks.from_first(self.checkpoints.due) and self.stopped is None:
+            self._write()
+
+    def _write(self, finished: bool = False) -> None:
+        assert self.checkpoints is not None
+        state = self._state(finished)
+        if self.ranks.first:
+            self.checkpoints.write(state)
 
     def _random_state(self) -> dict[str, Any]:
         assert self.checkpoints is not None
@@ -289,11 +323,15 @@ class _Run:
             "network": network_state(self.bnn),
             "optimizer": optimizers.described(self.optimizer, self.rates),
             "guard": self.guard.state(),
-            "random": self._random_state(),
-            "normals": [table.state() for table in self._tables()],
+            "by rank": self.ranks.of_all(
+                {
+                    "random": self._random_state(),
+                    "normals": [table.state() for table in self._tables()],
+                    "epoch began": self.epoch_began,
+                }
+            ),
             "epoch": self.epoch,
             "done": self.done,
-            "epoch began": self.epoch_began,
             "sums": self.sums,
             "rows": self.rows,
             "best": self.best,
@@ -308,15 +346,17 @@ class _Run:
         load_network_state(self.bnn, state["network"])
         optimizers.restore(self.optimizer, self.rates, state["optimizer"])
         self.guard.load_state(state["guard"])
-        self.epoch, self.done, self.epoch_began = state["epoch"], state["done"], state["epoch began"]
+        self.epoch, self.done = state["epoch"], state["done"]
         self.sums, self.rows = state["sums"], state["rows"]
         self.best, self.worse, self.best_state = state["best"], state["worse"], state["best state"]
         self.history.load_state(state["history"])
         self.history.seconds = state["seconds"]
         self.part.set_clock(state["clock"])
-        for table, its in zip(self._tables(), state["normals"], strict=True):
+        own = state["by rank"][self.ranks.rank]
+        self.epoch_began = own["epoch began"]
+        for table, its in zip(self._tables(), own["normals"], strict=True):
             table.restore(its)
-        set_random_state(state["random"], self.generators, self.bnn.reference_tensor.device)
+        set_random_state(own["random"], self.generators, self.bnn.reference_tensor.device)
 
     def _tables(self) -> list[NormalTable]:
         tables = (getattr(part, "normals", None) for part in self.bnn.posterior.modules())
@@ -324,7 +364,13 @@ class _Run:
 
     def _validate(self, validation: Any, epoch: int) -> float:
         x, y = validation
-        score = float(predict(self.bnn, x, samples=32, seed=0).log_prob(y).mean())
+        own = slice(self.ranks.rank, None, self.ranks.count)
+        found = torch.zeros(2, dtype=torch.float64, device=y.device)  # the sum over rows, and their number
+        if len(y[own]):
+            log_prob = predict(self.bnn, take_rows(x, own), samples=32, seed=0).log_prob(y[own])
+            found = torch.stack([log_prob.double().sum(), torch.full_like(found[0], log_prob.numel())])
+        self.ranks.add_up([found])
+        score = float(found[0] / found[1])
         self.history.validation.append((epoch, score))
         if score > self.best:
             self.best = score
@@ -351,6 +397,19 @@ def _checked_validation(bnn: Bayesian, validation: Any) -> tuple[Any, Tensor]:
     first = slice(0, 2)
     predict(bnn, take_rows(x, first), samples=1).log_prob(y[first])  # refuses targets of another shape now, not later
     return x, y
+
+
+def _follow_first(bnn: Bayesian, source: Batches, order: torch.Generator | None, ranks: Ranks) -> None:
+    """Begin with the weights of the first process, and draw the order of the rows as it does."""
+    sizes = ranks.of_all((source.num_data, source.steps))
+    if len(set(sizes)) > 1:
+        raise ValueError(
+            f"the processes were given different data, of (rows, batches) {', '.join(map(str, sizes))}: give each of them all "
+            "the rows, of which fit takes its part of every batch"
+        )
+    load_network_state(bnn, ranks.from_first(network_state(bnn)))
+    if order is not None:
+        order.set_state(ranks.from_first(order.get_state()))
 
 
 def _initialise_likelihood(bnn: Bayesian, source: Batches) -> None:

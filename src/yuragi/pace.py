@@ -37,6 +37,11 @@ class Job:
         """Seconds of the budget that are left, infinite without one."""
         return max(0.0, self._ends - time.perf_counter())
 
+    @property
+    def limited(self) -> bool:
+        """Whether it may end before its last step."""
+        return self.progress is not None or math.isfinite(self._ends)
+
     def set_left(self, seconds: float) -> None:
         """Let so much of the budget be left."""
         self._ends = time.perf_counter() + seconds

@@ -38,6 +38,7 @@ from yuragi.members import copy_members
 from yuragi.pace import Part
 from yuragi.posteriors import Posterior
 from yuragi.priors import Prior
+from yuragi.ranks import Ranks
 from yuragi.side_by_side import beside
 from yuragi.starts import copied
 
@@ -103,6 +104,7 @@ def select(
     seed: int | None = None,
     part: Part | None = None,
     checkpoints: Checkpoints | None = None,
+    ranks: Ranks | None = None,
     **settings: Any,
 ) -> tuple[Selection, Part]:
     """Train all candidates on a part of the data, score them on the rest, and make `bnn` an untrained network of the best.
@@ -119,6 +121,7 @@ def select(
             used when None, and left alone otherwise.
         part: of what job this and the refit are.
         checkpoints: of what is trained; candidates whose training was complete are not trained again.
+        ranks: the processes that train together; several need a seed.
         **settings: of `yuragi.loop.train`.
 
     Returns:
@@ -137,6 +140,7 @@ def select(
             "know those rows; make one with bayesianize, and decide or choose in its first fit"
         )
     recipe: Recipe = bnn.recipe
+    ranks = Ranks() if ranks is None else ranks
     if checkpoints is not None:
         checkpoints.begin(bnn, seeded=seed is not None)
     with torch.random.fork_rng() if seed is not None else nullcontext():
@@ -151,7 +155,7 @@ def select(
             )
         ]
         trials = [
-            _Trial(bnn, recipe, group, held_out, settings | {"seed": seed}, checkpoints)
+            _Trial(bnn, recipe, group, held_out, settings | {"seed": seed, "ranks": ranks}, checkpoints)
             for group in _groups(candidates, recipe)
         ]
         for trial in trials:  # before any is trained
@@ -298,7 +302,8 @@ class _Trial:
             train(network, rows.data, checkpoints=self.checkpoints, **settings)
         except FloatingPointError:
             return None
-        return list(zip(*score(network, rows, group.each, self.draws), strict=True))
+        ranks: Ranks = self.settings["ranks"]
+        return ranks.from_first(list(zip(*score(network, rows, group.each, self.draws), strict=True)))
 
     def _one_by_one(self, network: Bayesian, part: Part) -> list[_Trained]:
         group = self.group

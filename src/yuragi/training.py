@@ -17,6 +17,7 @@ from yuragi.history import ConvergenceWarning, Epoch, History
 from yuragi.loop import constant, cosine, train
 from yuragi.pace import Job, Part, Progress
 from yuragi.precision import Precision
+from yuragi.ranks import Fabric, Ranks
 from yuragi.selection import KL_WEIGHTS, select
 
 __all__ = ["ConvergenceWarning", "Epoch", "History", "constant", "cosine", "fit"]
@@ -44,6 +45,7 @@ def fit(
     checkpoint: str | os.PathLike[str] | None = None,
     every: float = 60.0,
     resume: bool = False,
+    fabric: Fabric | None = None,
     seed: int | None = None,
 ) -> History:
     """Train by maximising the ELBO on minibatches; the data are never rescaled.
@@ -83,7 +85,11 @@ def fit(
         resume: continue from the newest checkpoint that can be read, or begin where there is none yet. The network, the data
             and the other arguments must be those of the first call; the result is then that of a fit without interruption,
             on a CPU to the last bit. What was finished is not done again.
-        seed: of batches, noise and dropout; the global random state is used when None, and left alone otherwise.
+        fabric: a `lightning.fabric.Fabric` (the extra `fabric`), launched: its processes train the network together, each
+            on its device and its rows of every batch. Each of them calls fit with all the rows, and ends with the same
+            network; `batch_size` counts the rows of all. The network is moved to the device. See docs/many_devices.md.
+        seed: of batches, noise and dropout; the global random state is used when None, and left alone otherwise. Of several
+            processes each has noise of its own, by a seed that follows from this one (`History.settings["seeds"]`).
 
     Returns:
         A `History`; its `selection` says what was chosen and from what.
@@ -120,6 +126,13 @@ def fit(
         "precision": precision,
     }
     parameter_groups = list(parameter_groups)
+    ranks = Ranks()
+    if fabric is not None:
+        ranks = Ranks.of(fabric)
+        bnn.to(fabric.device)
+    if not ranks.alone:
+        drawn = int(torch.randint(2**62, ())) if seed is None else seed
+        seed = ranks.from_first(drawn)
     part = Part(Job(time_budget, progress))
     chosen = None
     weight: Any = kl_weight
@@ -136,13 +149,17 @@ def fit(
             "patience": patience,
             "time_budget": time_budget,
             "seed": seed,
+            "processes": ranks.count,
         }
-        checkpoints = Checkpoints(
-            checkpoint,
-            fingerprint.of_fit(bnn, data, validation, sample_weight, choosing, told),
-            every=every,
-            foreign=not isinstance(data, (tuple, list)),
-            resume=resume,
+        folder, foreign = checkpoint, not isinstance(data, (tuple, list))
+        checkpoints = ranks.by_first(
+            lambda: Checkpoints(
+                folder,
+                fingerprint.of_fit(bnn, data, validation, sample_weight, choosing, told),
+                every=every,
+                foreign=foreign,
+                resume=resume,
+            )
         )
     elif resume:
         raise ValueError("resume=True needs checkpoint=, the folder to continue from")
@@ -158,6 +175,7 @@ def fit(
             seed=seed,
             part=part,
             checkpoints=checkpoints,
+            ranks=ranks,
             **settings,
         )
         weight = chosen.chosen.kl_weight
@@ -176,6 +194,7 @@ def fit(
             seed=seed,
             part=part,
             checkpoints=checkpoints,
+            ranks=ranks,
             **settings,
         )
     history.selection = chosen
