@@ -213,7 +213,7 @@ class _Divided:
     def __iter__(self) -> Iterator[list[int]]:
         order = self.ranks.from_first([list(batch) for batch in self.batch_sampler] if self.ranks.first else [])
         self.sizes = [len(batch) for batch in order]
-        return (_own_rows(batch, self.ranks) for batch in order)
+        yield from (_own_rows(batch, self.ranks) for batch in order)
 
 
 class _Indexed(Dataset[Any]):

@@ -71,7 +71,8 @@ def fit(
         patience: how many validations without improvement are allowed; there are at most 100 in a fit.
         optimizer: makes the optimiser from parameter groups, in place of Adam.
         parameter_groups: groups with options of their own, as for `torch.optim`; other parameters form a default group.
-        callbacks: called with an `Epoch` after each; a true return value stops the fit. They do not see the candidates'.
+        callbacks: called with an `Epoch` after each; a true return value stops the fit. They do not see the candidates'. Of
+            several processes, all call them, and the return value in the first one counts.
         penalty: a scalar added to the loss of every batch, from the outputs [K, B, *out] and targets of the same pass, as
             those of `yuragi.penalties`.
         precision: of the network's passes: "full", that of its weights; "bf16" or "fp16", by `torch.autocast`, where that is
@@ -133,7 +134,7 @@ def fit(
     if not ranks.alone:
         drawn = int(torch.randint(2**62, ())) if seed is None else seed
         seed = ranks.from_first(drawn)
-    part = Part(Job(time_budget, progress))
+    part = Part(Job(time_budget, progress if progress is None or ranks.first else _unheard))
     chosen = None
     weight: Any = kl_weight
     if isinstance(kl_weight, str) and kl_weight != "auto":
@@ -207,6 +208,10 @@ def fit(
             stacklevel=2,
         )
     return history
+
+
+def _unheard(done: float) -> None:
+    """Progress of a process that is not the first: the same, and nobody is told."""
 
 
 def _alternatives(kl_weight: float | Tensor | Sequence[float] | str) -> tuple[float, ...]:
