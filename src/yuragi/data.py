@@ -72,7 +72,7 @@ class Batches:
             ValueError: the rows cannot be divided.
         """
         raise ValueError(
-            f"{type(self).__name__} cannot be divided among processes: give fit (x, y), a map-style Dataset or a loader of one"
+            f"{type(self).__name__} cannot be divided among processes: give (x, y), a map-style Dataset, or a loader of one"
         )
 
     def generators(self) -> list[torch.Generator]:

@@ -64,14 +64,9 @@ def train(
     checkpoints: Checkpoints | None = None,
     ranks: Ranks | None = None,
 ) -> History:
-    """Train one network with everything decided.
+    """Train one network with everything decided: as part `part` of a job, and by the processes `ranks` together.
 
-    Args:
-        part: of what job this is a part.
-        ranks: the processes that train it together, each on its rows of every batch; several need a seed, of the order of
-            the rows, and each draws its noise by one of its own.
-
-    The other arguments are as for `yuragi.fit`.
+    The other arguments are as for `yuragi.fit`. Several processes need a seed.
     """
     _check_arguments(epochs, lr, patience, kl_weight)
     part = Part() if part is None else part
@@ -79,10 +74,11 @@ def train(
     start = time.perf_counter()
     like = bnn.reference_tensor
     autocast = pass_dtype(precision, like.device)
-    order = generator = None if seed is None else torch.Generator(like.device).manual_seed(seed)
     seeds = ranks.seeds(seed)
-    if not ranks.alone:
-        generator = torch.Generator(like.device).manual_seed(seeds[ranks.rank])
+    order = generator = None if seed is None else torch.Generator(like.device).manual_seed(seed)
+    own_seed = seeds[ranks.rank]
+    if own_seed is not None and not ranks.alone:
+        generator = torch.Generator(like.device).manual_seed(own_seed)
     source = batches(
         data,
         batch_size=batch_size,
@@ -117,8 +113,8 @@ def train(
         torch.random.fork_rng() if seed is not None else nullcontext(),
         bnn.keeping_noise(source.num_data if in_memory else None),
     ):
-        if seeds[ranks.rank] is not None:
-            torch.manual_seed(seeds[ranks.rank])
+        if own_seed is not None:
+            torch.manual_seed(own_seed)
         try:
             bnn.train()
             ranks.by_first(lambda: _initialise_likelihood(bnn, source))
@@ -214,8 +210,8 @@ class _Run:
                 self.worse = 0 if self.history.best_epoch == epoch else self.worse + 1
             rate = self.optimizer.param_groups[0]["lr"]
             record = Epoch(epoch, self.epochs, loss, log_likelihood, kl, rate, score)
-            stops = [callback(record) for callback in callbacks]  # every one is called
-            if stops and self.ranks.from_first(any(stops)):
+            stops = any([callback(record) for callback in callbacks])  # every one is called
+            if callbacks and self.ranks.from_first(stops):
                 self.history.stopped = "callback"
                 break
             if self.stopped is not None:
@@ -404,8 +400,8 @@ def _follow_first(bnn: Bayesian, source: Batches, order: torch.Generator | None,
     sizes = ranks.of_all((source.num_data, source.steps))
     if len(set(sizes)) > 1:
         raise ValueError(
-            f"the processes were given different data, of (rows, batches) {', '.join(map(str, sizes))}: give each of them all "
-            "the rows, of which fit takes its part of every batch"
+            f"the processes were given different data, of (rows, batches) {', '.join(map(str, sizes))}: give each of them "
+            "all the rows, of which fit takes its part of every batch"
         )
     load_network_state(bnn, ranks.from_first(network_state(bnn)))
     if order is not None:

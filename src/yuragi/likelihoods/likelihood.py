@@ -142,6 +142,14 @@ class Positive(nn.Module):
         """Let a learned parameter begin at `value`, which broadcasts to [K, outputs]."""
         self.raw.copy_(inverse_softplus(value - self.lowest))
 
+    def keep_member(self, member: int) -> None:
+        """Hold the value of one member alone, where each has its own."""
+        if len(self()) > 1:
+            if self.learned:
+                self.raw = nn.Parameter(self.raw.detach()[member : member + 1].clone())
+            else:
+                self.fixed = self.fixed[member : member + 1].clone()
+
     def over(self, like: Tensor) -> Tensor:
         """The parameter in a shape that broadcasts to `like`, [K, N, *out].
 

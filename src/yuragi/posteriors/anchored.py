@@ -44,6 +44,8 @@ class Anchored(Posterior):
 
     is_points = True
     seed: Tensor
+    first_member = 0
+    """Number of the first member, where they are some of those of a larger mixture: their target noise is theirs there."""
     _rows = 0  # whose target noise is kept, and that noise [K, rows, *out]
     _kept: Tensor | None = None
 
@@ -112,7 +114,7 @@ class Anchored(Posterior):
         members, rows = shape[0], len(index)
         outputs = shape[2:].numel()
         device = index.device
-        member = torch.arange(members, device=device).reshape(-1, 1, 1)
+        member = torch.arange(self.first_member, self.first_member + members, device=device).reshape(-1, 1, 1)
         output = torch.arange(outputs, device=device)
         key = _mix(_mix(_mix(self.seed.to(device)) + member) + index.reshape(1, rows, 1))
         return _normal_from_bits(_mix(key + output), _mix(key + output + 0x5851F42D4C957F2D)).reshape(shape)
