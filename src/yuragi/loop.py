@@ -210,8 +210,8 @@ class _Run:
                 self.worse = 0 if self.history.best_epoch == epoch else self.worse + 1
             rate = self.optimizer.param_groups[0]["lr"]
             record = Epoch(epoch, self.epochs, loss, log_likelihood, kl, rate, score)
-            stops = any([callback(record) for callback in callbacks])  # every one is called
-            if callbacks and self.ranks.from_first(stops):
+            stops = [bool(callback(record)) for callback in callbacks]  # every one is called
+            if any(self.ranks.from_first(stops) if stops else stops):
                 self.history.stopped = "callback"
                 break
             if self.stopped is not None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -110,20 +108,22 @@ def _check(bnn: Bayesian, kl_weight: Any) -> None:
     if bnn.recipe.open or isinstance(kl_weight, (str, list, tuple)):
         raise ValueError("fit_members does not choose among alternatives: decide them, or let fit choose")
     if isinstance(kl_weight, Tensor) and kl_weight.shape not in ((), (bnn.members,)):
-        raise ValueError(f"kl_weight has shape {tuple(kl_weight.shape)}: give a number, or one for each of {bnn.members} members")
+        raise ValueError(
+            f"kl_weight has shape {tuple(kl_weight.shape)}: give a number, or one for each of {bnn.members} members"
+        )
     for part in bnn.likelihood.modules():
         if isinstance(part, Positive) and part.learned and part.raw.requires_grad and len(part.raw) == 1:
             raise ValueError(
-                f"the learned {part.name} of {bnn.likelihood!r} is one for all members, which are trained apart: give each its "
-                f"own with members={bnn.members}"
+                f"the learned {part.name} of {bnn.likelihood!r} is one for all members, which are trained apart: give each "
+                f"its own with members={bnn.members}"
             )
     if bnn.prior.learning:
         raise ValueError(f"{bnn.prior!r} is learned from all members, which are trained apart: give it a fixed scale")
     shared = [one.name for one in bnn.left_out if bnn.module.get_parameter(one.name).requires_grad]
     if shared:
         raise ValueError(
-            f"the deterministic {', '.join(shared[:3])} is shared by all members, which are trained apart: freeze it, or make "
-            "it Bayesian"
+            f"the deterministic {', '.join(shared[:3])} is shared by all members, which are trained apart: freeze it, or "
+            "make it Bayesian"
         )
 
 

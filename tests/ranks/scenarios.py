@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import yuragi as yu
+from yuragi.member_fits import fit_members
 
 Scenario = dict[str, Any]
 
@@ -74,6 +75,17 @@ def scenarios() -> dict[str, tuple[yu.Bayesian, Any, Scenario]]:
     }
 
 
+def mixtures() -> dict[str, yu.Bayesian]:
+    """Those whose members are trained apart."""
+
+    def mixture(posterior: yu.posteriors.Posterior) -> yu.Bayesian:
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Dropout(0.2), nn.Linear(8, 1))
+        return yu.bayesianize(net, likelihood=yu.Gaussian(members=4), posterior=posterior, members=4, seed=0)
+
+    return {"apart": mixture(yu.posteriors.MeanField()), "anchored apart": mixture(yu.posteriors.Anchored(0))}
+
+
 def sgd(groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
     return torch.optim.SGD(groups, lr=0.01)
 
@@ -133,8 +145,13 @@ def run(fabric: Any, folder: str) -> None:
     bnn = mean_field(yu.posteriors.MeanField())
     found["at once"] = result(bnn, yu.fit(bnn, (x, y), **own, seed=3))
 
+    for name, bnn in mixtures().items():
+        histories = fit_members(bnn, (x, y), seed=3, fabric=fabric, epochs=6, batch_size=12)
+        found[name] = result(bnn, histories[-1])
+
     found["refused"] = {"checkpoints": refusal(lambda: yu.fit(anchored(), (x, y), **kept))}
     found["refused"]["rows"] = refusal(lambda: yu.fit(anchored(), (x[rank:], y[rank:]), **own))
+    found["refused"]["member"] = refusal(lambda: fit_members(mixtures()["apart"], (x[:, :2], y), seed=3, fabric=fabric))
     torch.save(found, f"{folder}/{fabric.world_size}-{rank}.pt")
 
 
@@ -149,9 +166,9 @@ def cut(epoch: yu.Epoch) -> None:
 
 
 def refusal(call: Callable[[], Any]) -> str:
-    """The message of the ValueError that a call ends with."""
+    """The message of the error that a call ends with."""
     try:
         call()
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:
         return str(error)
     return ""

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 from tests.ranks.launched import found, launch
-from tests.ranks.scenarios import Scenario, result, scenarios
+from tests.ranks.scenarios import Scenario, data, mixtures, result, scenarios
 
 import yuragi as yu
+from yuragi.member_fits import fit_members
 
 pytest.importorskip("lightning_fabric")
 pytestmark = pytest.mark.filterwarnings("ignore:the fit stopped after")
@@ -125,4 +126,13 @@ def test_a_fit_that_was_cut_off_goes_on_to_the_last_bit(together: Ranks, folder:
 def test_what_one_process_refuses_all_refuse(together: Ranks, count: int) -> None:
     for one in together[count]:
         assert "has checkpoints of a fit already" in one["refused"]["checkpoints"]
+        assert "mat1 and mat2" in one["refused"]["member"]
         assert "were given different data" in one["refused"]["rows"]
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_members_do_not_depend_on_the_processes_that_train_them(together: Ranks, count: int) -> None:
+    x, y = data()
+    for name, bnn in mixtures().items():
+        histories = fit_members(bnn, (x, y), seed=3, epochs=6, batch_size=12)
+        close(together[count][0][name], result(bnn, histories[-1]), 1e-6)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from yuragi.cli import console, options, scores, tables
+from yuragi.cli.devices import launched
 from yuragi.cli.interrupt import Interrupt
 from yuragi.cli.progress import Report, bar
 
@@ -50,6 +51,8 @@ def fit(
     ] = False,
     seed: options.Seed = 0,
     device: options.Device = "cpu",
+    devices: Annotated[int, typer.Option(min=1, help="Processes on each machine, each with a device of its own.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines; start the command on each, as by torchrun.")] = 1,
     as_json: options.Json = False,
     encoding: options.Encoding = None,
     delimiter: options.Delimiter = None,
@@ -63,6 +66,10 @@ def fit(
         raise typer.BadParameter("--resume needs --checkpoint, the folder to continue from")
     place = options.device(device)
     options.a_file(output, "--output")
+    if devices * nodes > 1 and str(table) == "-":
+        raise typer.BadParameter("several processes cannot all read standard input: give a file")
+    fabric = launched(devices, nodes, place)
+    first = fabric is None or fabric.global_rank == 0
     given = tables.read(table, encoding, delimiter, sheet)
     from yuragi.checkpoints import CheckpointWarning
     from yuragi.tables import fit_table
@@ -81,7 +88,7 @@ def fit(
         warnings.simplefilter("ignore", ConvergenceWarning)  # the history says so, too
         warnings.simplefilter("always", CheckpointWarning)
         warnings.showwarning = show  # until the block ends
-        with bar(f"fitting {target}", quiet=as_json) as report:
+        with bar(f"fitting {target}", quiet=as_json or not first) as report:
             model = fit_table(
                 given.frame,
                 target,
@@ -96,8 +103,11 @@ def fit(
                 progress=lambda done: _reported(report, interrupt, done),
                 checkpoint=checkpoint,
                 resume=resume,
+                fabric=fabric,
                 sha256=given.sha256,
             )
+        if not first:
+            return
         model.save(output)
     history = model.tabular.history
     # without --epochs or --time-budget the fit had the budget that was measured: more of it is not what it needs

@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 
 import yuragi
+from yuragi.ranks import Fabric
 from yuragi.tables.baselines import Baselines
 from yuragi.tables.encoder import TableEncoder
 from yuragi.tables.errors import TableError
@@ -46,6 +47,7 @@ def fit_table(
     checkpoint: str | os.PathLike[str] | None = None,
     every: float = 60.0,
     resume: bool = False,
+    fabric: Fabric | None = None,
     sha256: str | None = None,
 ) -> TableModel:
     """Fit a network to a table, and check its error bars on rows that it has not seen.
@@ -68,6 +70,7 @@ def fit_table(
         checkpoint: a folder for checkpoints of the fit, as for `yuragi.fit`.
         every: seconds between two, at least.
         resume: continue from the newest, as for `yuragi.fit`: with the same table and settings.
+        fabric: of several processes that train together, as for `yuragi.fit`; each calls this with the whole table.
         sha256: of the file that the table was read from, for the record; None: that of the table itself.
 
     Returns:
@@ -113,6 +116,7 @@ def fit_table(
             checkpoint=checkpoint,
             every=every,
             resume=resume,
+            fabric=fabric,
         )
     except FloatingPointError as error:
         raise TableError(f"the fit failed ({error}): look for values that are far from all others") from error

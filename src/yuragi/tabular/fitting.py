@@ -21,6 +21,7 @@ from yuragi.estimators import Estimator
 from yuragi.likelihoods.location_scale import NetworkScale
 from yuragi.networks import TabularNetwork
 from yuragi.pace import Progress
+from yuragi.ranks import Fabric
 from yuragi.tabular.model import TabularModel
 from yuragi.tabular.rows import Rows, Units, standardised
 from yuragi.tabular.settings import (
@@ -56,6 +57,7 @@ def fit_tabular(
     checkpoint: str | os.PathLike[str] | None = None,
     every: float = 60.0,
     resume: bool = False,
+    fabric: Fabric | None = None,
     device: torch.device | str | None = None,
     seed: int = 0,
     callbacks: Sequence[Callable[[Epoch], bool | None]] = (),
@@ -95,6 +97,7 @@ def fit_tabular(
         checkpoint: a folder for checkpoints, as for `yuragi.fit`.
         every: seconds between two, at least.
         resume: continue from the newest, as for `yuragi.fit`.
+        fabric: of several processes that train together, as for `yuragi.fit`; each needs all the rows.
         device: where to train and to predict; None: where `module` makes its network, and the CPU for that of the library.
         seed: of everything random; the global random state is left alone.
         callbacks: as for `yuragi.fit`.
@@ -159,6 +162,7 @@ def fit_tabular(
         checkpoint=checkpoint,
         every=every,
         resume=resume,
+        fabric=fabric,
         seed=seed,
         callbacks=callbacks,
         **settings,
