@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, SubsetRandomSampler, TensorDataset
 
 from yuragi.data import Batch, Batches, InMemory, Loaded, batches, check_finite, count_rows, take_rows, to_tensors
+from yuragi.ranks import Ranks
 
 N = 10
 X, Y = torch.arange(3.0 * N).reshape(N, 3), torch.arange(float(N)).reshape(N, 1)
@@ -102,6 +103,42 @@ def test_the_order_is_new_each_epoch_and_follows_from_the_seed(form: str) -> Non
     assert first == order(make(FORMS[form])) != order(make(FORMS[form], seed=1))
     if form == "tensors":  # a DataLoader takes a seed for its workers from the global state
         assert torch.equal(torch.get_rng_state(), before)
+
+
+ORDER = [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+class Told(Ranks):
+    """A process that hears this order from the first one's sampler."""
+
+    def from_first(self, value: Any) -> Any:
+        return ORDER
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_processes_divide_every_batch_between_them(form: str, count: int) -> None:
+    epochs = [list(make(FORMS[form], indexed=True).among(Told(rank, count))) for rank in range(count)]
+    whole = make(FORMS[form])
+    order = [batch.y.flatten().tolist() for batch in whole] if isinstance(whole, InMemory) else ORDER
+    for parts, batch in zip(zip(*epochs, strict=True), order, strict=True):
+        assert [part.rows for part in parts] == [len(batch)] * count
+        assert sum(part.share for part in parts) == pytest.approx(1)
+        own = [part for part in parts if part.share > 0]  # of five processes, one or three have no row
+        assert sorted(row for part in own for row in part.y.flatten().tolist()) == sorted(batch)
+        for part in own:
+            assert part.index is not None
+            assert part.share == len(part.y) / len(batch)
+            assert torch.equal(part.x, X[part.index])
+            assert torch.equal(part.index, part.y.flatten().long())
+        assert all(len(part.y) == 1 for part in parts if part.share == 0)
+
+
+def test_a_stream_cannot_be_divided() -> None:
+    with pytest.raises(ValueError, match="not drawn by a sampler, and so cannot be divided among processes"):
+        make(DataLoader(CountedStream(), batch_size=4)).among(Ranks(0, 2))
+    with pytest.raises(ValueError, match="Batches cannot be divided among processes"):
+        Batches().among(Ranks(0, 2))
 
 
 def test_one_batch_holds_all_in_order() -> None:

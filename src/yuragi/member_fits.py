@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from yuragi.bayesian import Bayesian
+from yuragi.conversion import Recipe
 from yuragi.history import History
 from yuragi.likelihoods.likelihood import Positive
 from yuragi.members import copy_members
@@ -89,9 +90,9 @@ def fit_members(
     except Exception as error:  # the others wait at the end, and are to hear of it
         failed = error
     outcomes = ranks.of_all((made, failed))
-    for _, error in outcomes:
-        if error is not None:
-            raise error
+    for _, met in outcomes:
+        if met is not None:
+            raise met
     trained = sorted((one for made, _ in outcomes for one in made), key=lambda one: one[0])
     _take(bnn, [state for _, state, _ in trained])
     bnn.recipe = None
@@ -130,7 +131,8 @@ def _check(bnn: Bayesian, kl_weight: Any) -> None:
 def _alone(bnn: Bayesian, member: int) -> Bayesian:
     """One member as a network of its own, untrained."""
     with torch.random.fork_rng():  # what begins anew here is overwritten
-        one = replace(bnn.recipe, members=1).rebuild(bnn, copied(bnn.module))
+        recipe: Recipe = replace(bnn.recipe, members=1)
+        one = recipe.rebuild(bnn, copied(bnn.module))
     for part in one.likelihood.modules():
         if isinstance(part, Positive):
             part.keep_member(member)

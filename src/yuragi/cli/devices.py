@@ -21,13 +21,13 @@ def launched(devices: int, nodes: int, place: torch.device) -> Fabric | None:
     """
     if devices * nodes == 1:
         return None
-    if place.index is not None:
+    if ":" in str(place):
         raise typer.BadParameter(f"--device {place} is one, but --devices says {devices}: give {place.type}")
     try:
         from lightning_fabric import Fabric
     except ImportError as error:
         raise ImportError(
-            "to train on several devices, yuragi needs Lightning Fabric: pip install yuragi[fabric]"
+            'to train on several devices, yuragi needs the package lightning-fabric: pip install "yuragi[fabric]"'
         ) from error
     fabric = Fabric(accelerator=place.type, devices=devices, num_nodes=nodes, strategy="ddp")
     fabric.launch()
