@@ -64,8 +64,8 @@ def _print(outcomes: Sequence[Outcome]) -> None:
             table.add_row(outcome.method, f"{outcome.seconds:.1f}", *_numbers(outcome.prediction))
     console.results.print(table)
     console.say(
-        f"std: of a new y, whose noise of {experiment.NOISE:g} is known, at the data (1 ≤ |x| ≤ 4), in the gap between them and"
-        " beyond their ends. distance: of f from the exact posterior of this network, where |x| ≤ 4."
+        f"std: of a new y, whose noise of {experiment.NOISE:g} is known, at the data (1 ≤ |x| ≤ 4), in the gap between them "
+        "and beyond their ends. distance: of f from the exact posterior of this network, where |x| ≤ 4."
     )
     for outcome in outcomes:
         if outcome.prediction is None:
