@@ -291,7 +291,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, help="a Markdown file for the table; the rows go beside it as JSON lines")
     arguments = parser.parse_args(argv)
     seconds = SECONDS if arguments.seconds is None and "all" in arguments.methods else arguments.seconds
-    chosen = list(dict.fromkeys(one for name in arguments.methods for one in (ALL if name == "all" else [name])))
+    chosen = dict.fromkeys(one for given in arguments.methods for one in (ALL if given == "all" else [given]))
     work = []
     for name in arguments.sets:
         with np.load(arguments.data / f"{FILES[name]}.npz") as file:
