@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.stats import norm
 
+import yuragi as yu
 from yuragi.methods import METHODS
 
 
@@ -36,13 +38,44 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_line_is_scored_in_its_own_units(uci: Any, folder: Path) -> None:
-    # of noise 1: log-likelihood near −½ log 2πe = −1.42, RMSE near 1
-    row = uci.attempt("last_layer", "energy", 1, folder, False, False, 1, 60.0)
-    assert isinstance(row, uci.Row)
-    assert row.rmse < 2
-    assert -2.5 < row.log_likelihood < -1
-    assert (row.method, row.name, row.split) == ("last_layer", "energy", 1)
+def test_a_prediction_is_scored_in_the_units_of_the_targets(
+    uci: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # whoever predicts the mean and standard deviation of the training part has the score of that Normal
+    def constant(x: Any, y: Any, seed: int, seconds: float | None) -> Any:
+        return lambda rows: yu.RegressionPrediction(torch.zeros(1, len(rows), 1), torch.tensor(1.0)), {}
+
+    monkeypatch.setitem(uci.METHODS, "svi", constant)
+    row = uci.attempt("svi", "energy", 1, folder, False, False, 1, 60.0)
+    with np.load(folder / "energy.npz") as file:
+        train, test = (file["y"][file[f"{part}_idx"][1]] for part in ("train", "test"))
+    assert row.log_likelihood == pytest.approx(norm.logpdf(test, train.mean(), train.std()).mean(), rel=1e-5)
+    assert row.rmse == pytest.approx(np.sqrt(((test - train.mean()) ** 2).mean()), rel=1e-5)
+    assert (row.method, row.name, row.split) == ("svi", "energy", 1)
+
+
+def test_a_method_of_the_library_sees_inputs_standardised_by_the_training_part(
+    uci: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[torch.Tensor] = []
+
+    class Result:
+        def predict(self, x: torch.Tensor) -> yu.RegressionPrediction:
+            seen.append(x)
+            return yu.RegressionPrediction(torch.zeros(1, len(x), 1), torch.tensor(1.0))
+
+    def run(net: Any, data: Any, *, likelihood: Any, seed: int, seconds: float) -> Result:
+        assert (repr(likelihood), seed, seconds) == (repr(yu.Gaussian()), 3, 0.5)
+        seen.append(data[0])
+        return Result()
+
+    monkeypatch.setitem(METHODS, "swag", run)
+    x = 1000 + 100 * torch.rand(60, 2, generator=torch.Generator().manual_seed(0))
+    predict, _ = uci.library(x, torch.zeros(60, 1), 3, 0.5, "swag")
+    predict(x[:5] + 50)
+    torch.testing.assert_close(seen[0].mean(0), torch.zeros(2), atol=1e-4, rtol=0)
+    torch.testing.assert_close(seen[0].std(0, correction=0), torch.ones(2))
+    torch.testing.assert_close(seen[1], seen[0][:5] + 50 / x.std(0, correction=0), atol=1e-4, rtol=0)
 
 
 def test_what_cannot_be_run_is_listed_with_the_reason(uci: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
