@@ -22,7 +22,7 @@ from yuragi.pace import Job, Progress
 from yuragi.predictions import NumericPrediction, RegressionPrediction
 
 SECONDS = 100.0
-_LEAST_SECONDS = 0.1  # for a method, where those before it have taken all
+_LEAST_SHARE = 0.5  # of its fair share of the time that a method has where those before it took more than theirs
 _NEAR = 4.0  # |x| up to which the distance is measured: there the data end
 _SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "deep_gp": {"inducing": 20, "lr": 0.05},  # few steps fit into the time
@@ -60,7 +60,8 @@ def run_every_method(
     Args:
         x: inputs, [N, 1].
         y: targets, [N, 1].
-        seconds: for all of them; what one does not need is left for those after it.
+        seconds: for all of them; what one does not need is left for those after it. Of one that takes more, because
+            something in it cannot be cut short, the others lose half of their share at most.
         seed: of everything that is random; the global random state is left alone.
         progress: called with the fraction done; a true return value ends each of the methods where it is.
 
@@ -74,15 +75,17 @@ def run_every_method(
     job = Job(seconds, progress)
     # the one that can use any time comes last
     order = sorted(METHODS, key=lambda name: _WEIGHTS.get(name, 1.0))
+    weights = [_WEIGHTS.get(name, 1.0) for name in order]
     found = {}
     for index, name in enumerate(order):
-        share = _WEIGHTS.get(name, 1.0) / sum(_WEIGHTS.get(rest, 1.0) for rest in order[index:])
+        fair, share = (weights[index] / sum(part) for part in (weights, weights[index:]))
+        own = max(_LEAST_SHARE * fair * seconds, share * job.left)
 
         def tell(done: float, begin: int = index) -> bool:
             job.tell((begin + done) / len(order), always=done in (0, 1))
             return job.stopped is not None
 
-        found[name] = _outcome(name, x, y, max(_LEAST_SECONDS, share * job.left), seed, tell)
+        found[name] = _outcome(name, x, y, own, seed, tell)
     return [found[name] for name in METHODS]
 
 

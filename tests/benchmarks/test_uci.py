@@ -33,8 +33,8 @@ def folder(tmp_path: Path) -> Path:
     x = rng.uniform(-1, 1, (80, 2))
     y = 50 + 10 * x[:, 0] + rng.normal(size=80)
     order = [rng.permutation(80) for _ in range(2)]
-    splits = {"train_idx": [index[:60] for index in order], "test_idx": [index[60:] for index in order]}
-    np.savez(tmp_path / "energy.npz", X=x, y=y, **splits)
+    train, test = [index[:60] for index in order], [index[60:] for index in order]
+    np.savez(tmp_path / "energy.npz", X=x, y=y, train_idx=train, test_idx=test)
     return tmp_path
 
 

@@ -182,10 +182,11 @@ def run(
     target = _Target(bnn, x, y, noise_prior, generator)
     starting, warming, drawing = Part(Job(seconds, progress)).split(_SHARES)
     u, each = _fitted_start(target, target.prior_draw(chains, generator), starting)
-    if seconds is not None and (least := (_LEAST_WARMUP + _LEAST_DRAWS) * 0.75 * steps * each) > seconds:
+    fewest = _LEAST_WARMUP + _LEAST_DRAWS
+    if seconds is not None and fewest * 0.75 * steps * each > seconds:
         raise ValueError(
-            f"{seconds:g} seconds are too few: {_LEAST_WARMUP + _LEAST_DRAWS} proposals of {steps} steps at most, with all "
-            f"data in each, would take {least:.3g} seconds. Give more, fewer steps, or another method"
+            f"{seconds:g} seconds are too few: {fewest} proposals of {steps} steps at most, with all data in each, would "
+            f"take {fewest * 0.75 * steps * each:.3g} seconds. Give more, fewer steps, or another method"
         )
     state = target.at(u)
     epsilon = _Adapted(_first_step_size(target, state, generator), target_acceptance)
