@@ -26,7 +26,7 @@ class Job:
 
     def __init__(self, time_budget: float | None = None, progress: Progress | None = None) -> None:
         if time_budget is not None and not (math.isfinite(time_budget) and time_budget > 0):
-            raise ValueError(f"time_budget must be a positive number of seconds, got {time_budget}")
+            raise ValueError(f"the time budget must be a positive number of seconds, got {time_budget}")
         self.progress = progress
         self.stopped: str | None = None
         self._ends = math.inf if time_budget is None else time.perf_counter() + time_budget

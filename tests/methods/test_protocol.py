@@ -158,6 +158,8 @@ def test_the_network_survives_a_file(method: str, tmp_path: object) -> None:
     found = quick(method)
     x = regression_problem()[0]
     expected = found.predict(x).samples
+    with pytest.raises(TypeError, match="got Result: of what a method found, give the network"):
+        yu.save(found, f"{tmp_path}/found.yuragi")
     yu.save(found.network, f"{tmp_path}/found.yuragi")
     module = copy.deepcopy(
         found.network.module
