@@ -40,6 +40,7 @@ MEMBERS, DRAWS = 4, 32
 KL_WEIGHT = 0.1  # in full, members underfit: nine places of each digit are more data than the digits that are counted
 SECONDS = 300.0  # for each method of "all"
 HELD_OUT = 5000
+MOST_AT_ONCE = 5000
 LOOK_ALIKE = torch.tensor([0, 1, 8])
 
 
@@ -50,7 +51,7 @@ class Training(NamedTuple):
     y: Tensor
     epochs: int
     seed: int
-    seconds: float | None
+    seconds: float
 
 
 Predictor = Callable[[Tensor], yu.ClassificationPrediction]
@@ -166,11 +167,20 @@ def library(training: Training, method: str, **settings: Any) -> Predictor:
     return predict
 
 
+def hmc(training: Training) -> Predictor:
+    """Hamiltonian Monte Carlo: each gradient is of all images and all chains at once."""
+    if len(training.y) > MOST_AT_ONCE:
+        raise ValueError(
+            f"each gradient is of all {len(training.y)} images at once, which takes gigabytes for each of its chains: it is "
+            f"run on {MOST_AT_ONCE} at most"
+        )
+    return library(training, "hmc", draws=DRAWS // 4)
+
+
 _STEPS: dict[str, Any] = {"batch_size": BATCH_SIZE, "lr": LR}
 _LIBRARY: dict[str, dict[str, Any]] = {
     "deep_gp": {"batch_size": BATCH_SIZE, "draws": DRAWS},
     "ensemble": {**_STEPS, "members": MEMBERS},
-    "hmc": {"draws": DRAWS // 4},
     "laplace": {**_STEPS, "draws": DRAWS},
     "last_layer": {**_STEPS, "draws": DRAWS},
     "mc_dropout": {**_STEPS, "draws": DRAWS},
@@ -191,6 +201,7 @@ METHODS: dict[str, Method] = {
         library, method="svi", posterior=yu.posteriors.Anchored(), members=MEMBERS, draws=DRAWS, **_STEPS
     ),
     **{name: partial(library, method=name, **_LIBRARY.get(name, {})) for name in methods.METHODS},
+    "hmc": hmc,
 }
 ALL = ["anchored-unshifted", *methods.METHODS]
 

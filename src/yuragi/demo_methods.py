@@ -140,7 +140,7 @@ def _outcome(name: str, x: Tensor, y: Tensor, seconds: float, seed: int, progres
             )
             prediction = result.predict(grid().to(x.device))
             said = str(result)
-        except (ModuleNotFoundError, ValueError) as error:
+        except (ModuleNotFoundError, ValueError, FloatingPointError) as error:
             prediction, said = None, str(error)
     warned = tuple(dict.fromkeys(str(warning.message) for warning in caught))
     return Outcome(name, prediction, time.perf_counter() - start, said, warned)
