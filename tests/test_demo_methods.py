@@ -125,7 +125,7 @@ def test_no_method_is_left_out_on_the_articles_network(monkeypatch: pytest.Monke
     pytest.importorskip("laplace")
     looks = itertools.count()
     monkeypatch.setattr(time, "perf_counter", lambda: 0.01 * next(looks))  # ten milliseconds each
-    outcomes = demo_methods.run_every_method(*demo.data(), seconds=10)
+    outcomes = demo_methods.run_every_method(*demo.data(), seconds=40)
     assert [outcome.method for outcome in outcomes] == list(METHODS)
     for outcome in outcomes:
         assert outcome.prediction is not None, outcome.said
