@@ -104,24 +104,22 @@ class _CollateIndexed:  # a class, since worker processes may have to pickle it
 
 def batches(
     data: Any,
+    like: Tensor,
     *,
-    batch_size: int | None,
-    sample_weight: Any,
-    indexed: bool,
-    generator: torch.Generator | None,
-    device: torch.device,
-    dtype: torch.dtype,
+    batch_size: int | None = None,
+    sample_weight: Any = None,
+    indexed: bool = False,
+    generator: torch.Generator | None = None,
 ) -> Batches:
     """Any form of training data as `Batches`.
 
     Args:
         data: (x, y) of tensors or arrays (x may be a tuple or dict of them), a Dataset of pairs, or a DataLoader of them.
+        like: on its device the batches are put, and in its dtype are floating-point inputs and targets.
         batch_size: rows a minibatch, `usual_batch_size` where None; a DataLoader keeps its own.
         sample_weight: [N] or None; only for data in memory.
         indexed: whether the batches must say which data they hold.
         generator: of the order of the rows.
-        device: where the batches are put.
-        dtype: dtype of floating-point inputs and targets.
 
     Raises:
         ValueError: empty, of unequal lengths, NaN or infinite; or indices are needed and cannot be had.
@@ -129,6 +127,7 @@ def batches(
     """
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    device, dtype = like.device, like.dtype
     if isinstance(data, (tuple, list)) and len(data) == 2:
         x, y = to_tensors(data[0], device, dtype), to_tensors(data[1], device, dtype)
         check_rows(x, y)

@@ -15,7 +15,7 @@ from yuragi.conversion import bayesianize
 from yuragi.estimators import Estimator
 from yuragi.likelihoods import Gaussian
 from yuragi.posteriors import Anchored, MeanField, MeanFieldDistribution
-from yuragi.prediction import RegressionPrediction, predict
+from yuragi.prediction import NumericPrediction, RegressionPrediction, predict
 from yuragi.priors import FanIn, Normal
 from yuragi.training import Epoch, fit
 
@@ -150,7 +150,7 @@ def predict_grid(bnn: Bayesian, draws: int = 100, seed: int = 0) -> RegressionPr
     return prediction
 
 
-def regions(prediction: RegressionPrediction) -> list[Region]:
+def regions(prediction: NumericPrediction) -> list[Region]:
     """Averages of a prediction on `grid()` in the data (1 ≤ |x| ≤ 4), in the gap (|x| < 1) and at the edges (|x| > 4)."""
     x = grid()[:, 0].abs()
     error = (prediction.mean.cpu() - grid().sin())[:, 0]

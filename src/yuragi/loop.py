@@ -132,12 +132,11 @@ def train(
     generator = None if seed is None else torch.Generator(like.device).manual_seed(seed)
     source = batches(
         data,
+        like,
         batch_size=batch_size,
         sample_weight=sample_weight,
         indexed=isinstance(bnn.posterior, Anchored),
         generator=generator,
-        device=like.device,
-        dtype=like.dtype,
     )
     if epochs is None:
         epochs = max(20, -(-DEFAULT_STEPS // source.steps))
