@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+LIBRARIES = {"deep_gp": ("gpytorch", "gp"), "laplace": ("laplace", "laplace")}
+"""By method, the library that it wraps, and the extra of yuragi that brings it."""
+
 
 def wrapped(library: str, *, extra: str) -> Any:
     """The library as a module.
