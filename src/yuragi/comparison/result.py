@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from yuragi.comparison.paired import Standing, standings
 from yuragi.comparison.scores import SCORES, Score
 from yuragi.comparison.text import written
-from yuragi.described import Described
+from yuragi.described import Described, FileError
 from yuragi.prediction import ClassificationPrediction, NumericPrediction
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _KIND = "yuragi comparison"
 _MOST = 10**12  # rows
+_LARGEST = 2**26  # bytes of a file
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +124,24 @@ class Comparison:
         }
 
     @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Self:
+        """The comparison in a JSON file, as `yuragi compare --json` writes it.
+
+        Raises:
+            FileError: the file is none such.
+            OSError: the file cannot be read, or there is none.
+        """
+        with open(path, "rb") as file:
+            raw = file.read(_LARGEST + 1)
+        try:
+            if len(raw) > _LARGEST:
+                raise ValueError(f"larger than {_LARGEST:,} bytes")
+            described = json.loads(raw)
+        except (ValueError, RecursionError) as error:
+            raise FileError(f"{path} is not what yuragi compare --json writes ({error})") from error
+        return cls.restore(described, path)
+
+    @classmethod
     def restore(cls, described: Any, path: str | os.PathLike[str] = "the comparison") -> Self:
         """The comparison that `described` described; what was not finite is NaN. Other entries are passed over.
 
@@ -145,13 +165,16 @@ class Comparison:
             raise given.error("values", given.entry("values"), "not the same scores of every method")
         if not sizes or any(len(pair) != 2 for pair in sizes):
             raise given.error("sizes", given.entry("sizes"), "no pairs of numbers of rows")
-        skipped, warned = given.part("skipped"), given.part("warned")
+        settings, skipped, warned = (given.part(name) for name in ("settings", "skipped", "warned"))
+        if settings.entry("budget") is not None:
+            settings.number("budget", positive=True)
+        settings.text("likelihood")
         return cls(
             values,
             {method: skipped.text(method) for method in skipped},
-            {method: tuple(warned.texts(method)) for method in warned},
+            {method: tuple(warned.texts(method)) for method in warned if warned.listed(method)},
             tuple((trained, scored) for trained, scored in sizes),
-            {name: given.part("settings").entry(name) for name in given.part("settings")},
+            {name: settings.entry(name) for name in settings},
         )
 
 

@@ -59,11 +59,11 @@ def number(score: Score, value: float) -> str:
 def _headline(comparison: Comparison) -> str:
     sizes, settings = comparison.sizes, comparison.settings
     trained, scored = sizes[0]
-    budget = settings.get("budget")
+    budget = settings["budget"]
     parts = [
         f"{len(comparison.values)} methods",
         f"{len(sizes)} split{'s' if len(sizes) > 1 else ''} of {trained:,} rows trained on and {scored:,} scored",
-        *([str(settings["likelihood"])] if "likelihood" in settings else []),
+        settings["likelihood"],
         "as long as each takes" if budget is None else f"{budget:g} s a fit",
     ]
     return "; ".join(parts)

@@ -107,7 +107,6 @@ def run(
         ModuleNotFoundError: laplace-torch is not installed.
         ValueError: an argument is out of range, the data are empty, NaN, infinite or of a wrong shape, or the prior or
             likelihood is not one of those above.
-        TypeError: x is not one tensor.
 
     Example:
         >>> import yuragi as yu
@@ -129,7 +128,7 @@ def run(
     like = bnn.reference_tensor
     x, y = check_pair("data", data, like.device, like.dtype)
     if not isinstance(x, Tensor):
-        raise TypeError(f"laplace-torch takes networks of one tensor: x is a {type(x).__name__}")
+        raise ValueError(f"laplace-torch takes networks of one tensor: x is a {type(x).__name__}")
     _check_targets(bnn, x, y)
     generator = torch.Generator(like.device).manual_seed(seed)
     source = batches(
