@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from yuragi.comparison.cost import warm_up
+from yuragi.comparison.cost import PeakMemory, warm_up
 from yuragi.comparison.result import Comparison
 from yuragi.comparison.scores import Predicted, scored, scored_in_gap
 from yuragi.comparison.splits import Gap, Positions, Split, checked, gap_of, principal_positions, random_splits
-from yuragi.comparison.trial import AllRefusedError, Prepared, Refused, Rules, fit
+from yuragi.comparison.trial import AllRefusedError, Prepared, Refused, Rules, check_installed, fit
 from yuragi.data import check_pair, take_rows
 from yuragi.likelihoods import Categorical, Gaussian, Likelihood
 from yuragi.priors import Prior
@@ -180,6 +180,11 @@ def run_all(
     warned: dict[str, list[str]] = {method: [] for method in methods}
     skipped: dict[str, str] = {}
     warm_up()
+    for method in methods:
+        try:
+            check_installed(method)
+        except Refused as refused:
+            skipped[method] = str(refused)
     for number, split in enumerate(splits):
         gap = gaps[number] if gaps else None
         prepared = prepare(split.train, seed + number)
@@ -192,11 +197,12 @@ def run_all(
             try:
                 with _named(where):
                     _tell(progress, done, where)
-                    fitted = fit(method, settings, prepared, rules, seed + number)
+                    with PeakMemory(prepared.device) as memory:
+                        fitted = fit(method, settings, prepared, rules, seed + number)
                     prediction, seconds = fitted.predict(split.test)
                     warned[method] += fitted.warned[:1]
                     found = scored(prediction, y[_index(split.test, y)])
-                    found |= {"fit_seconds": fitted.seconds, "predict_seconds": seconds, "memory": fitted.memory}
+                    found |= {"fit_seconds": fitted.seconds, "predict_seconds": seconds, "memory": memory.mib}
                     if gap is not None and prepared_gap is not None:
                         _tell(progress, done + 0.5 / (len(methods) * len(splits)), f"{where}, with a gap")
                         fitted = fit(method, settings, prepared_gap, rules, seed + number)

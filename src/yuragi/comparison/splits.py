@@ -142,7 +142,7 @@ def principal_positions(x: Any) -> Tensor:
         axis = torch.linalg.eigh(white.T @ white).eigenvectors[:, -1]
     else:
         axis = white.T @ torch.linalg.eigh(white @ white.T).eigenvectors[:, -1]
-    axis = axis * axis[axis.abs().argmax()].sign()  # either sign is an eigenvector
+    axis = axis / axis.norm() * axis[axis.abs().argmax()].sign()  # either sign is an eigenvector
     return white @ axis
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from yuragi.comparison.cost import PeakMemory, timed
+from yuragi.comparison.cost import timed
 from yuragi.comparison.scores import Predicted
 from yuragi.comparison.splits import Positions
 from yuragi.likelihoods import Likelihood
@@ -61,6 +61,11 @@ class Prepared:
     inputs: Callable[[Positions], Any]
     in_units: Callable[[Predicted], Predicted] = lambda prediction: prediction
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next((parameter.device for parameter in self.net.parameters()), torch.device("cpu"))
+
 
 class Refused(Exception):
     """A method cannot handle the network, the likelihood or the data, or needs what is not installed."""
@@ -78,21 +83,35 @@ class Fitted:
         result: what `run` returned.
         prepared: what it was fitted to.
         seconds: that the fit took.
-        memory: at its peak, MiB.
         warned: that it had not converged.
     """
 
     result: Any
     prepared: Prepared
     seconds: float
-    memory: float
     warned: tuple[str, ...]
 
     def predict(self, rows: Positions) -> tuple[Predicted, float]:
         """The prediction of some rows, in the units of the scores, and the seconds that it took."""
         x = self.prepared.inputs(rows)
-        prediction, seconds = timed(lambda: self.result.predict(x), _device(self.prepared.net))
+        prediction, seconds = timed(lambda: self.result.predict(x), self.prepared.device)
         return self.prepared.in_units(prediction), seconds
+
+
+def check_installed(method: str) -> None:
+    """Import what a method wraps, so that its first fit does not pay for that.
+
+    Raises:
+        Refused: it is not installed.
+    """
+    from yuragi.methods.wrapped import LIBRARIES, wrapped
+
+    if method in LIBRARIES:
+        library, extra = LIBRARIES[method]
+        try:
+            wrapped(library, extra=extra)
+        except ImportError as error:
+            raise Refused(str(error)) from error
 
 
 def fit(method: str, settings: Mapping[str, Any], prepared: Prepared, rules: Rules, seed: int) -> Fitted:
@@ -109,7 +128,6 @@ def fit(method: str, settings: Mapping[str, Any], prepared: Prepared, rules: Rul
         Refused: what `run` says in a ValueError or an ImportError.
     """
     from yuragi.methods import METHODS
-    from yuragi.methods.wrapped import LIBRARIES, wrapped
 
     run = METHODS[method]
     given: dict[str, Any] = {
@@ -119,16 +137,12 @@ def fit(method: str, settings: Mapping[str, Any], prepared: Prepared, rules: Rul
     }
     if rules.budget is not None and "seconds" in inspect.signature(run).parameters:
         given["seconds"] = rules.budget
-    device = _device(prepared.net)
     try:
-        if method in LIBRARIES:  # or its import would count as part of the first fit
-            library, extra = LIBRARIES[method]
-            wrapped(library, extra=extra)
-        with _without_convergence() as warned, PeakMemory(device) as memory:
-            result, seconds = timed(lambda: run(prepared.net, prepared.train, **given, **settings), device)
+        with _without_convergence() as warned:
+            result, seconds = timed(lambda: run(prepared.net, prepared.train, **given, **settings), prepared.device)
     except (ValueError, ImportError) as error:
         raise Refused(str(error)) from error
-    return Fitted(result, prepared, seconds, memory.mib, tuple(warned))
+    return Fitted(result, prepared, seconds, tuple(warned))
 
 
 @contextmanager
@@ -143,7 +157,3 @@ def _without_convergence() -> Iterator[list[str]]:
             texts.append(str(one.message))
         else:
             warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
-
-
-def _device(net: nn.Module) -> torch.device:
-    return next((parameter.device for parameter in net.parameters()), torch.device("cpu"))
