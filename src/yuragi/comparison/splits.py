@@ -143,7 +143,8 @@ def principal_positions(x: Any) -> Tensor:
     else:
         axis = white.T @ torch.linalg.eigh(white @ white.T).eigenvectors[:, -1]
     axis = axis / axis.norm() * axis[axis.abs().argmax()].sign()  # either sign is an eigenvector
-    return white @ axis
+    positions: Tensor = white @ axis
+    return positions
 
 
 def gap_of(split: Split, positions: Tensor, share: float) -> Gap:

@@ -20,6 +20,7 @@ _TITLES = {
     "cost": "cost",
 }
 _NOTHING = "–"
+_LARGE = 1e4
 
 
 def written(comparison: Comparison) -> str:
@@ -46,14 +47,20 @@ def cell(score: Score, standing: Standing) -> str:
     if not math.isfinite(standing.difference):
         return mean
     form = score.difference_form
-    difference = f"{standing.difference:+{form}}"
-    error = f" ± {standing.error:{form}}" if math.isfinite(standing.error) else ""
+    difference = _short(standing.difference, f"+{form}")
+    error = f" ± {_short(standing.error, form)}" if math.isfinite(standing.error) else ""
     return f"{mean} ({difference}{error})"
 
 
 def number(score: Score, value: float) -> str:
     """A value of a score, or a dash where there is none."""
-    return f"{value:{score.form}}" if math.isfinite(value) else _NOTHING
+    return _short(value, score.form) if math.isfinite(value) else _NOTHING
+
+
+def _short(value: float, form: str) -> str:
+    # decimals of a number in the millions would make a column of a table that wide
+    sign = "+" if form.startswith("+") else ""
+    return f"{value:{form}}" if abs(value) < _LARGE else f"{value:{sign}.2g}"
 
 
 def _headline(comparison: Comparison) -> str:

@@ -7,8 +7,8 @@ from yuragi.report.texts.text import Text
 TEXTS: dict[str, Text] = {
     "section.methods": Text("Which method predicts best?", "どの手法の予測が最も良いか"),
     "methods.says": Text(
-        "{methods} methods with the same network and noise were fitted to {trained} and scored on {scored} others, "
-        "{splits} times. The model of this report is none of them: it has settings of its own.",
+        "{methods} methods with the same network and noise were fitted to {trained} and scored on {scored} that they had "
+        "not seen, {splits} times. The model of this report is none of them: it has settings of its own.",
         "同じネットワークとノイズを使う{methods}種類の手法を、{trained}で学習し、別の{scored}で評価する作業を"
         "{splits}回繰り返しました。このレポートのモデルは別の設定で学習したもので、この中には含まれません。",
     ),
