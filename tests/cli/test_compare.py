@@ -30,7 +30,7 @@ def test_compare(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ended.code == 0
     for words in ("2 methods; 1 split of 64 rows trained on and 16 scored", "quantile", "collapsed", "wrote c.png"):
         assert words in ended.out
-    assert "note: 2 fits of 1 s: about 1 minutes at most" in ended.err
+    assert "note: 2 fits of 1 s take up to 1 min" in ended.err
     assert Path("c.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -8,7 +8,16 @@ import torch
 from sklearn.decomposition import PCA
 from sklearn.model_selection import KFold
 
-from yuragi.comparison.splits import Split, checked, folds, gap_of, principal_positions, random_split, random_splits
+from yuragi.comparison.splits import (
+    Split,
+    folds,
+    gap_of,
+    gaps_of,
+    principal_positions,
+    random_split,
+    random_splits,
+    splits_of,
+)
 
 LABELS = np.array([0] * 30 + [1] * 10)
 
@@ -41,9 +50,9 @@ def test_folds_score_every_row_once() -> None:
 
 def test_splits_of_scikit_learn_and_our_own_are_taken_as_they_are() -> None:
     theirs = list(KFold(3).split(np.zeros((9, 1))))
-    for found in (checked(theirs, 9), checked(folds(9, 3), 9)):
+    for found in (splits_of(theirs, 9), splits_of(folds(9, 3), 9)):
         assert len(found) == 3
-    for split, (train, test) in zip(checked(theirs, 9), theirs, strict=True):
+    for split, (train, test) in zip(splits_of(theirs, 9), theirs, strict=True):
         assert np.array_equal(split.train, train)
         assert np.array_equal(split.test, test)
 
@@ -62,7 +71,7 @@ def test_splits_of_scikit_learn_and_our_own_are_taken_as_they_are() -> None:
 )
 def test_splits_that_are_none_are_refused(splits: list[object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        checked(splits, 5)
+        splits_of(splits, 5)
 
 
 def test_too_few_rows_are_refused() -> None:
@@ -116,6 +125,14 @@ def test_the_gap_is_the_middle_of_the_training_rows() -> None:
 def test_rows_that_no_part_of_a_split_has_are_not_in_its_gap() -> None:
     gap = gap_of(Split(np.arange(0, 9), np.array([9])), torch.tensor([float(i) for i in range(9)] + [8.5, 4.0]), 0.4)
     assert 10 not in gap.gap
+
+
+def test_every_split_has_a_gap_of_its_own_or_none_has() -> None:
+    splits, x = random_splits(60, 3), torch.linspace(0, 1, 60).reshape(-1, 1)
+    gaps = gaps_of(splits, x, 0.3)
+    for split, gap in zip(splits, gaps, strict=True):
+        assert np.array_equal(gap.gap, gap_of(split, x[:, 0], 0.3).gap)
+    assert gaps_of(splits, {"ids": torch.arange(60)}, 0) == []
 
 
 def test_a_gap_that_leaves_nothing_is_refused() -> None:

@@ -12,9 +12,9 @@ from tests.made_up_tables import table
 from torch import nn
 
 from yuragi import methods
+from yuragi.comparison import random_splits
 from yuragi.predictions import RegressionPrediction
 from yuragi.tables import TableError, compare_table
-from yuragi.tables.comparing import random_splits
 
 
 class Standard:

@@ -30,8 +30,11 @@ def compare(
     splits: Annotated[int, typer.Option(min=1, max=1000, help="How many times rows are held out.")] = 5,
     held_out: Annotated[float, typer.Option(callback=options.part, help="Share of the rows to score.")] = 0.2,
     gap: Annotated[
-        float, typer.Option(callback=options.share, help="Share of the rows in the gap; 0 for no fits with a gap.")
-    ] = 0.333,
+        float,
+        typer.Option(
+            callback=options.share, help="Share of the rows in the gap; 0 for no fits with one.", show_default="a third"
+        ),
+    ] = 1 / 3,
     seed: options.Seed = 0,
     out: Annotated[Path | None, typer.Option(help="A picture.", show_default=False)] = None,
     as_json: options.Json = False,
@@ -52,7 +55,7 @@ def compare(
     if not as_json:
         tables.say_notes(given.notes, as_json)
         fits = len(chosen) * splits * (2 if gap else 1)
-        console.note(f"{fits} fits of {budget:g} s: about {max(1, round(fits * budget / 60))} minutes at most")
+        console.note(f"{fits} fits of {budget:g} s take up to {max(1, round(fits * budget / 60))} min")
     with bar(f"comparing {len(chosen)} methods", quiet=as_json) as report:
         found = compare_table(
             given.frame,

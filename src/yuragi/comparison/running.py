@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from yuragi.comparison.cost import PeakMemory, warm_up
 from yuragi.comparison.result import Comparison
 from yuragi.comparison.scores import Predicted, scored, scored_in_gap
-from yuragi.comparison.splits import Gap, Positions, Split, checked, gap_of, principal_positions, random_splits
+from yuragi.comparison.splits import Gap, Positions, Split, gaps_of, splits_of
 from yuragi.comparison.trial import AllRefusedError, Prepared, Refused, Rules, check_installed, fit
 from yuragi.data import check_pair, take_rows
 from yuragi.likelihoods import Categorical, Gaussian, Likelihood
@@ -93,15 +93,9 @@ def compare(
     like = next((p for p in first.parameters() if p.is_floating_point()), torch.empty(()))
     x, y = check_pair("data", data, like.device, like.dtype)
     rules.likelihood.check_targets(y)
-    if isinstance(splits, int):
-        labels = y.cpu().numpy() if isinstance(rules.likelihood, Categorical) else None
-        found = random_splits(len(y), splits, held_out, seed, labels)
-    else:
-        found = checked(splits, len(y))
-    gaps: list[Gap] = []
-    if gap != 0:
-        positions = principal_positions(x)
-        gaps = [gap_of(split, positions, gap) for split in found]
+    labels = y.cpu().numpy() if isinstance(rules.likelihood, Categorical) else None
+    found = splits_of(splits, len(y), held_out, seed, labels)
+    gaps = gaps_of(found, x, gap)
 
     def prepare(rows: Positions, seed: int) -> Prepared:
         def inputs(rows: Positions) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,12 +90,23 @@ def folds(rows: int, count: int = 5, seed: int = 0, labels: Any = None) -> list[
     return [_without(rows, order[part::count]) for part in range(count)]
 
 
-def checked(splits: Iterable[Any], rows: int) -> list[Split]:
-    """Splits that were given, as pairs of positions to train on and to score.
+def splits_of(
+    splits: int | Iterable[Any], rows: int, held_out: float = 0.2, seed: int = 0, labels: Any = None
+) -> list[Split]:
+    """Splits as `yuragi.compare` takes them: their number, or pairs of positions to train on and to score.
+
+    Args:
+        splits: a number, for `random_splits`, or the pairs.
+        rows: N.
+        held_out: as for `random_splits`.
+        seed: as for `random_splits`.
+        labels: as for `random_splits`.
 
     Raises:
         ValueError: there is none, or one is no such pair, is empty, has rows that there are not, or scores what it trains on.
     """
+    if not isinstance(splits, Iterable):
+        return random_splits(rows, splits, held_out, seed, labels)
     found = []
     for number, given in enumerate(splits, 1):
         parts = tuple(given)
@@ -145,6 +156,14 @@ def principal_positions(x: Any) -> Tensor:
     axis = axis / axis.norm() * axis[axis.abs().argmax()].sign()  # either sign is an eigenvector
     positions: Tensor = white @ axis
     return positions
+
+
+def gaps_of(splits: Sequence[Split], x: Any, share: float) -> list[Gap]:
+    """The gap of each split along `principal_positions` of x, as `gap_of` has it; none where the share is 0."""
+    if share == 0:
+        return []
+    positions = principal_positions(x)
+    return [gap_of(split, positions, share) for split in splits]
 
 
 def gap_of(split: Split, positions: Tensor, share: float) -> Gap:

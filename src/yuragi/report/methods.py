@@ -78,9 +78,9 @@ def tables(words: Words, comparison: Comparison) -> list[tuple[str, str, Table]]
         head = (words("methods.method"), words("methods.reason"))
         found.append((words("methods.skipped"), "", Table(head, list(comparison.skipped.items()))))
     if comparison.warned:
-        head = (words("methods.method"), words("methods.fits"), words("methods.warning"))
         rows = [(method, words.count(len(texts)), texts[0]) for method, texts in comparison.warned.items()]
-        found.append((words("methods.warned"), "", Table(head, rows)))
+        names = (words("methods.method"), words("methods.fits"), words("methods.warning"))
+        found.append((words("methods.warned"), "", Table(names, rows)))
     return found
 
 

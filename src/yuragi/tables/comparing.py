@@ -13,7 +13,7 @@ import torch
 from yuragi.comparison import Comparison
 from yuragi.comparison.running import GAP, Methods, Progress, chosen_methods, run_all
 from yuragi.comparison.scores import Predicted
-from yuragi.comparison.splits import Gap, Positions, Split, checked, gap_of, principal_positions, random_splits
+from yuragi.comparison.splits import Gap, Positions, Split, gaps_of, splits_of
 from yuragi.comparison.trial import AllRefusedError, Prepared, Rules
 from yuragi.likelihoods import Categorical, Gaussian
 from yuragi.networks import TabularNetwork
@@ -115,14 +115,8 @@ def _splits(
     seed: int,
 ) -> tuple[list[Split], list[Gap]]:
     try:
-        if isinstance(splits, int):
-            found = random_splits(len(known), splits, held_out, seed, targets if schema.classes else None)
-        else:
-            found = checked(splits, len(known))
-        if gap == 0:
-            return found, []
-        positions = principal_positions(torch.from_numpy(TableEncoder(schema).fit_transform(known, targets)))
-        return found, [gap_of(split, positions, gap) for split in found]
+        found = splits_of(splits, len(known), held_out, seed, targets if schema.classes else None)
+        return found, gaps_of(found, torch.from_numpy(TableEncoder(schema).fit_transform(known, targets)), gap)
     except ValueError as error:
         raise TableError(str(error)) from error
 
