@@ -52,8 +52,8 @@ def compare(
     given = tables.read(table, encoding, delimiter, sheet)
     from yuragi.tables import compare_table
 
+    tables.say_notes(given.notes, as_json)
     if not as_json:
-        tables.say_notes(given.notes, as_json)
         fits = len(chosen) * splits * (2 if gap else 1)
         console.note(f"{fits} fits of {budget:g} s take up to {max(1, round(fits * budget / 60))} min")
     with bar(f"comparing {len(chosen)} methods", quiet=as_json) as report:

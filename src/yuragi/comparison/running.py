@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -169,9 +170,7 @@ def run_all(
     Raises:
         AllRefusedError: no method could be run.
     """
-    values: dict[str, list[dict[str, float]]] = {method: [] for method in methods}
-    predictions: dict[str, list[Predicted]] = {method: [] for method in methods}
-    warned: dict[str, list[str]] = {method: [] for method in methods}
+    found: dict[str, list[_Scored]] = {method: [] for method in methods}
     skipped: dict[str, str] = {}
     warm_up()
     for method in methods:
@@ -180,44 +179,38 @@ def run_all(
         except Refused as refused:
             skipped[method] = str(refused)
     for number, split in enumerate(splits):
-        gap = gaps[number] if gaps else None
         prepared = prepare(split.train, seed + number)
-        prepared_gap = None if gap is None else prepare(gap.train, seed + number)
+        with_gap = (gaps[number], prepare(gaps[number].train, seed + number)) if gaps else None
         for place, (method, settings) in enumerate(methods.items()):
             if method in skipped:
                 continue
             where = f"{method}, split {number + 1} of {len(splits)}"
-            done = (number + place / len(methods)) / len(splits)
             try:
                 with _named(where):
-                    _tell(progress, done, where)
-                    with PeakMemory(prepared.device) as memory:
-                        fitted = fit(method, settings, prepared, rules, seed + number)
-                    prediction, seconds = fitted.predict(split.test)
-                    warned[method] += fitted.warned[:1]
-                    found = scored(prediction, y[_index(split.test, y)])
-                    found |= {"fit_seconds": fitted.seconds, "predict_seconds": seconds, "memory": memory.mib}
-                    if gap is not None and prepared_gap is not None:
-                        _tell(progress, done + 0.5 / (len(methods) * len(splits)), f"{where}, with a gap")
-                        fitted = fit(method, settings, prepared_gap, rules, seed + number)
-                        warned[method] += fitted.warned[:1]
-                        at = _index(gap.gap, y)
-                        found |= scored_in_gap(fitted.predict(gap.gap)[0], fitted.predict(gap.inside)[0], y[at])
+                    _tell(progress, (number + place / len(methods)) / len(splits), where)
+                    one = _scored(method, settings, prepared, rules, seed + number, split.test, y)
+                    if with_gap is not None:
+                        done = (number + (place + 0.5) / len(methods)) / len(splits)
+                        _tell(progress, done, f"{where}, with a gap")
+                        one = one.joined(_scored_in_gap(method, settings, with_gap, rules, seed + number, y))
             except Refused as refused:
                 skipped[method] = str(refused)
                 continue
-            values[method].append(found)
-            if keep_predictions:
-                predictions[method].append(prediction)
+            found[method].append(one if keep_predictions else replace(one, prediction=None))
     ran = [method for method in methods if method not in skipped]
     if not ran:
         reasons = "; ".join(f"{method}: {reason}" for method, reason in skipped.items())
         raise AllRefusedError(f"no method could be run: {reasons}")
     own = {method: {name: repr(value) for name, value in given.items()} for method, given in methods.items() if given}
+    kept = {method: tuple(one.prediction for one in found[method] if one.prediction is not None) for method in ran}
+    warned = {method: tuple(text for one in found[method] for text in one.warned) for method in ran}
     return Comparison(
-        {method: {name: tuple(one[name] for one in values[method]) for name in values[method][0]} for method in ran},
+        {
+            method: {name: tuple(one.values[name] for one in found[method]) for name in found[method][0].values}
+            for method in ran
+        },
         skipped,
-        {method: tuple(warned[method]) for method in ran if warned[method]},
+        {method: texts for method, texts in warned.items() if texts},
         tuple((len(split.train), len(split.test)) for split in splits),
         {
             **about,
@@ -227,8 +220,45 @@ def run_all(
             "seed": seed,
             "methods": own,
         },
-        {method: tuple(predictions[method]) for method in ran if keep_predictions},
+        {method: predictions for method, predictions in kept.items() if predictions},
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    """A method's scores in one split, the prediction that has them, and a warning of each fit that had not converged."""
+
+    values: dict[str, float]
+    prediction: Predicted | None
+    warned: tuple[str, ...]
+
+    def joined(self, other: _Scored) -> _Scored:
+        return _Scored(self.values | other.values, self.prediction, self.warned + other.warned)
+
+
+def _scored(
+    method: str,
+    settings: Mapping[str, Any],
+    prepared: Prepared,
+    rules: Rules,
+    seed: int,
+    rows: Positions,
+    y: Tensor,
+) -> _Scored:
+    with PeakMemory(prepared.device) as memory:
+        fitted = fit(method, settings, prepared, rules, seed)
+    prediction, seconds = fitted.predict(rows)
+    cost = {"fit_seconds": fitted.seconds, "predict_seconds": seconds, "memory": memory.mib}
+    return _Scored(scored(prediction, y[_index(rows, y)]) | cost, prediction, fitted.warned[:1])
+
+
+def _scored_in_gap(
+    method: str, settings: Mapping[str, Any], with_gap: tuple[Gap, Prepared], rules: Rules, seed: int, y: Tensor
+) -> _Scored:
+    gap, prepared = with_gap
+    fitted = fit(method, settings, prepared, rules, seed)
+    prediction, inside = (fitted.predict(rows)[0] for rows in (gap.gap, gap.inside))
+    return _Scored(scored_in_gap(prediction, inside, y[_index(gap.gap, y)]), None, fitted.warned[:1])
 
 
 def _network(net: nn.Module | Callable[[], nn.Module], seed: int) -> nn.Module:

@@ -77,7 +77,7 @@ def scored(
     Returns:
         Of numbers: "rmse", "log_likelihood" (nats a row), "crps", "calibration_error" (the area between the calibration
         curve and the diagonal), "coverage_50" and so on, "width_50" and so on. Of classes: "accuracy", "log_likelihood"
-        (less the usual cross-entropy), "brier", "calibration_error" (expected, of the confidence, in ten bins).
+        (minus the cross-entropy), "brier", "calibration_error" (expected, of the confidence, in ten bins).
     """
     if isinstance(prediction, ClassificationPrediction):
         labels = y.long()
@@ -125,8 +125,7 @@ def _pit(prediction: NumericPrediction, y: Tensor) -> Tensor:
 
 
 def _covered(prediction: NumericPrediction, y: Tensor, level: float) -> float:
-    if isinstance(
-        prediction, CountPrediction
-    ):  # whose intervals end at whole numbers, and hold more than the level says
+    # intervals of counts end at whole numbers, and hold more than the level says
+    if isinstance(prediction, CountPrediction):
         return metrics.interval_coverage(*prediction.interval(level), y.to(prediction.samples.device))
     return float(((prediction.cdf(y) - 0.5).abs() <= level / 2).double().mean())

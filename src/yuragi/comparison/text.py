@@ -68,12 +68,16 @@ def _headline(comparison: Comparison) -> str:
     trained, scored = sizes[0]
     budget = settings["budget"]
     parts = [
-        f"{len(comparison.values)} methods",
-        f"{len(sizes)} split{'s' if len(sizes) > 1 else ''} of {trained:,} rows trained on and {scored:,} scored",
+        _counted(len(comparison.values), "method"),
+        f"{_counted(len(sizes), 'split')} of {trained:,} rows trained on and {scored:,} scored",
         settings["likelihood"],
         "as long as each takes" if budget is None else f"{budget:g} s a fit",
     ]
     return "; ".join(parts)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _rows(comparison: Comparison, scores: list[Score]) -> list[list[str]]:
