@@ -98,7 +98,7 @@ def test_a_row_that_counts_twice_is_two_rows() -> None:
         (problem(), {"hidden": 0}, ValueError, "hidden must be at least 1, got 0"),
         (problem(), {"likelihood": yu.Categorical()}, ValueError, "class labels must be integers"),
         ((torch.zeros(3, 1), torch.zeros(3, 1, 1)), {}, ValueError, r"targets must be \[N\] or \[N, d\]"),
-        (((torch.zeros(3), torch.zeros(3)), torch.ones(3)), {}, TypeError, "takes one tensor"),
+        (((torch.zeros(3), torch.zeros(3)), torch.ones(3)), {}, ValueError, "takes one tensor"),
     ],
 )
 def test_what_cannot_be_is_refused(data: Any, settings: dict[str, Any], error: type[Exception], message: str) -> None:

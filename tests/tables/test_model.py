@@ -16,9 +16,9 @@ from tests.made_up_tables import NOISE, model, model_file, table
 from torch import nn
 
 import yuragi as yu
+from yuragi.comparison.splits import random_split
 from yuragi.prediction import ClassificationPrediction, NumericPrediction
 from yuragi.tables import TableError, TableModel, fit_table, load_table_model
-from yuragi.tables.fitting import _split
 
 pytestmark = pytest.mark.filterwarnings("ignore::yuragi.ConvergenceWarning")
 QUICK: dict[str, Any] = {"posterior": "anchored", "members": 2, "epochs": 2}
@@ -47,7 +47,7 @@ def test_the_scores_held_out_are_those_of_the_rows_that_were_not_learnt_from(fit
     assert fitted.about["rows"] == {"learnt from": 128, "held out": 32, "without a target": 0}
     assert scores["rows"] == 32
     frame = table(160).drop(columns="kind")
-    learnt, checked = _split(fitted.schema.targets(frame), fitted.schema, 0.2, seed=0)
+    learnt, checked = random_split(160, 0.2, seed=0)
     assert sorted([*learnt, *checked]) == list(range(160))
     again = fitted.evaluate(frame.iloc[checked])
     assert again["model"] == pytest.approx(scores["model"])

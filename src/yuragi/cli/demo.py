@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -16,6 +15,7 @@ from rich.table import Table
 
 from yuragi import demo as experiment
 from yuragi.cli import console, demo_methods, options
+from yuragi.cli.pictures import picture_bytes, picture_kind
 from yuragi.cli.progress import bar
 from yuragi.files import write_atomically
 
@@ -51,7 +51,7 @@ def demo(
 ) -> None:
     """Reproduce the article: sin(x) with a gap in the data; and show the recommended fit beside it, or every method."""
     options.a_file(out, "--out")
-    kind = _picture_kind(out)
+    kind = picture_kind(out)
     place = options.device(device)
     if every and (article_only, estimator, epochs, draws) != (False, EstimatorName.flipout, experiment.EPOCHS, 100):
         raise typer.BadParameter(
@@ -99,16 +99,6 @@ def _print_regions(regions: Mapping[str, list[experiment.Region]]) -> None:
         console.say(f"{name}: in the gap the epistemic std is {times:.1f} times that in the data")
 
 
-def _picture_kind(out: Path) -> str:
-    from matplotlib.backend_bases import FigureCanvasBase
-
-    kind = out.suffix.removeprefix(".").lower() or "png"
-    known = FigureCanvasBase.get_supported_filetypes()
-    if kind not in known:
-        raise typer.BadParameter(f"--out {out}: a picture can be {', '.join(sorted(known))}")
-    return kind
-
-
 def _picture(fits: dict[str, Any], kind: str) -> bytes:
     from matplotlib.figure import Figure
 
@@ -126,6 +116,4 @@ def _picture(fits: dict[str, Any], kind: str) -> bytes:
         left.set_ylim(-3, 3)
         plotting.spread(prediction, grid, right).set_title(f"{name}: standard deviation")
         right.axvspan(-1, 1, color="grey", alpha=0.1, lw=0)
-    data = io.BytesIO()
-    figure.savefig(data, format=kind, dpi=130)
-    return data.getvalue()
+    return picture_bytes(figure, kind)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +12,7 @@ from rich.table import Table
 from yuragi import demo as experiment
 from yuragi import demo_methods
 from yuragi.cli import console
+from yuragi.cli.pictures import picture_bytes
 from yuragi.cli.progress import bar
 from yuragi.demo_methods import Outcome
 from yuragi.files import write_atomically
@@ -92,9 +92,7 @@ def _picture(outcomes: Sequence[Outcome], kind: str) -> bytes:
         ax.set_axis_off()
     handles = {label: handle for ax in axes.flat for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles, loc="outside lower center", ncols=len(handles), fontsize="small")
-    data = io.BytesIO()
-    figure.savefig(data, format=kind, dpi=75)
-    return data.getvalue()
+    return picture_bytes(figure, kind, dpi=75)
 
 
 def _draw(ax: Axes, outcome: Outcome) -> None:

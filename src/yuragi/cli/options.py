@@ -60,6 +60,13 @@ def share(value: float) -> float:
     return value
 
 
+def part(value: float) -> float:
+    """A share of rows that is some and not all of them."""
+    if not 0 < value < 1:
+        raise typer.BadParameter(f"{value} is no part of the rows: give a number between 0 and 1, as 0.2")
+    return value
+
+
 def level(value: float) -> float:
     """A probability strictly between 0 and 1."""
     if not 0 < value < 1:

@@ -128,7 +128,6 @@ def run(
     Raises:
         ModuleNotFoundError: gpytorch is not installed.
         ValueError: an argument is out of range, or the data are empty, NaN, infinite or of a wrong shape.
-        TypeError: x is not one tensor.
 
     Example:
         >>> import yuragi as yu
@@ -140,7 +139,7 @@ def run(
     for name, value in counts:
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
-    library = wrapped("gpytorch", extra="gp")
+    library = wrapped("deep_gp")
     likelihood = copy.deepcopy(Gaussian() if likelihood is None else likelihood).cpu()
     x, y = check_pair("data", data, torch.device("cpu"), _DTYPE)
     x = _columns(x)
@@ -245,7 +244,7 @@ def _layer(library: Any, inducing: Tensor, units: int, *, linear: bool) -> Any:
 
 def _columns(x: Any) -> Tensor:
     if not isinstance(x, Tensor) or not x.dim():
-        raise TypeError(f"a deep Gaussian process takes one tensor [N, ...] of numbers: x is a {type(x).__name__}")
+        raise ValueError(f"a deep Gaussian process takes one tensor [N, ...] of numbers: x is a {type(x).__name__}")
     return x.to(_DTYPE).reshape(len(x), -1)
 
 

@@ -113,7 +113,6 @@ def run(
         ModuleNotFoundError: laplace-torch is not installed.
         ValueError: an argument is out of range, the data are empty, NaN, infinite or of a wrong shape, or the prior or
             likelihood is not one of those above.
-        TypeError: x is not one tensor.
 
     Example:
         >>> import yuragi as yu
@@ -127,7 +126,7 @@ def run(
             raise ValueError(f"{name} must be at least {least}, got {value}")
     if hessian not in ("full", "kron"):
         raise ValueError(f'hessian must be "full" or "kron", got {hessian!r}')
-    library = wrapped("laplace", extra="laplace")
+    library = wrapped("laplace")
     gain_is_open = prior is None
     prior, likelihood = fixed_normal(prior, "a Laplace approximation"), _checked(likelihood)
     parts: dict[str, Any] = {"likelihood": likelihood, "posterior": Points(), "seed": seed}
@@ -135,7 +134,7 @@ def run(
     like = bnn.reference_tensor
     x, y = check_pair("data", data, like.device, like.dtype)
     if not isinstance(x, Tensor):
-        raise TypeError(f"laplace-torch takes networks of one tensor: x is a {type(x).__name__}")
+        raise ValueError(f"laplace-torch takes networks of one tensor: x is a {type(x).__name__}")
     _check_targets(bnn, x, y)
     generator = torch.Generator(like.device).manual_seed(seed)
     source = batches((x, y), like, batch_size=batch_size, generator=generator)

@@ -8,17 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+LIBRARIES = {"deep_gp": ("gpytorch", "gp"), "laplace": ("laplace", "laplace")}
+"""By method, the library that it wraps, and the extra of yuragi that brings it."""
 
-def wrapped(library: str, *, extra: str) -> Any:
-    """The library as a module.
 
-    Args:
-        library: its name in an import.
-        extra: of yuragi, which brings it.
+def wrapped(method: str) -> Any:
+    """The library that a method wraps, as a module.
 
     Raises:
         ModuleNotFoundError: it is not installed, or something that it needs is not; the message says how to install it.
     """
+    library, extra = LIBRARIES[method]
     try:
         with without_script_warnings():
             return importlib.import_module(library)

@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 
 import yuragi
+from yuragi.comparison.splits import random_split
 from yuragi.tables.baselines import Baselines
 from yuragi.tables.encoder import TableEncoder
 from yuragi.tables.errors import TableError
@@ -70,6 +70,7 @@ def fit_table(
         ValueError: an argument is out of range.
 
     Example:
+        >>> import numpy as np
         >>> rng = np.random.default_rng(0)
         >>> frame = pd.DataFrame({"size": rng.normal(size=60), "colour": ["red", "blue"] * 30})
         >>> frame["price"] = 100 + 5 * frame["size"] + rng.normal(size=60)
@@ -85,7 +86,7 @@ def fit_table(
     schema = Schema.of(frame, target, task)
     known = schema.with_target(frame)
     targets = schema.targets(known)
-    learnt, checked = _split(targets, schema, held_out, seed)
+    learnt, checked = random_split(len(targets), held_out, seed, targets if schema.classes else None)
     table, y = known.iloc[learnt].reset_index(drop=True), targets[learnt]
     encoder = TableEncoder(schema)
     x = encoder.fit_transform(table, y)
@@ -138,17 +139,6 @@ def fit_table(
         },
     }
     return TableModel(schema, encoder, tabular, baselines, about)
-
-
-def _split(
-    targets: np.ndarray[Any, Any], schema: Schema, share: float, seed: int
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Positions of the rows to learn from, and of those to check on."""
-    random = np.random.default_rng(seed)
-    places = np.arange(len(targets))
-    groups = [places[targets == label] for label in range(len(schema.classes))] or [places]
-    checked = np.concatenate([random.permutation(group)[: int(share * len(group))] for group in groups])
-    return np.setdiff1d(places, checked), np.sort(checked)
 
 
 def _sha256(frame: pd.DataFrame) -> str:
