@@ -159,7 +159,9 @@ def test_a_fit_finds_the_best_mean_field_posterior_of_a_linear_model(
     (scale,) = bnn.q().scales or ()
     best = precision.diagonal().rsqrt()
     assert ((bnn.q().mean[0][0, 0].detach() - mean) / best).abs().max() < 0.25
-    ratio = (scale[0, 0].detach() / best).log()  # 0.04 each is chance, with normals drawn anew too
+    ratio = (
+        scale[0, 0].detach() / best
+    ).log()  # 0.04 each is chance, with normals drawn anew too
     assert abs(float(ratio.mean())) < 0.08
     assert ratio.abs().max() < 0.2
 

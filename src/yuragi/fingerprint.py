@@ -56,6 +56,11 @@ def of_fit(
     }
 
 
+def of_schedule(schedule: Callable[[float], float]) -> list[float]:
+    """What a schedule makes of the learning rate, here and there."""
+    return [float(schedule(done)) for done in _AT]
+
+
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """In which parts two fingerprints differ, each as a phrase."""
     found = []
@@ -91,11 +96,6 @@ def _of_setting(value: Any) -> Any:
     if callable(value):
         return _described(getattr(value, "__qualname__", value))
     return value
-
-
-def of_schedule(schedule: Callable[[float], float]) -> list[float]:
-    """What a schedule makes of the learning rate, here and there."""
-    return [float(schedule(done)) for done in _AT]
 
 
 def _of_data(data: Any, like: Tensor) -> dict[str, Any]:
