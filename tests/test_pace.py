@@ -123,3 +123,20 @@ def test_who_watches_may_stop_it(clock: list[float]) -> None:
 def test_a_budget_is_a_positive_number(budget: float) -> None:
     with pytest.raises(ValueError, match="positive number of seconds"):
         Job(time_budget=budget)
+
+
+def test_a_part_goes_on_in_another_process_with_the_time_that_it_had_used(clock: list[float]) -> None:
+    first = Part(Job(time_budget=10.0)).split([1, 1])[0]
+    first.after(0, 100)
+    clock[0] += 2
+    noted = first.clock()
+    assert noted == {"used": 2.0, "seconds": 5.0, "left": 8.0}
+    clock[0] += 1000
+    again, later = Part(Job(time_budget=10.0)).split([1, 1])
+    again.set_clock(noted)
+    assert again.job.left == 10.0 - 2.0
+    again.after(1, 100)
+    assert again.done == pytest.approx(0.4)
+    clock[0] += 3
+    assert why(again) == "time"
+    assert later.stopped is None

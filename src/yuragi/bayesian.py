@@ -144,6 +144,7 @@ class Bayesian(StochasticNetwork):
         sample_weight: Tensor | None = None,
         generator: torch.Generator | None = None,
         penalty: Penalty | None = None,
+        autocast: torch.dtype | None = None,
     ) -> ELBO:
         """The negative ELBO per datum of a minibatch, and its parts.
 
@@ -159,6 +160,8 @@ class Bayesian(StochasticNetwork):
             generator: source of the noise; the global one when None.
             penalty: a scalar added to the loss, from the outputs [K, B, *out] of this same pass and `y`; `sample_weight`
                 does not reach it. See `yuragi.penalties`.
+            autocast: what `torch.autocast` is to make of the network's pass, as torch.bfloat16. Spreads, KL and likelihood
+                are computed without it.
 
         Returns:
             `ELBO(loss, log_likelihood, kl)`.
@@ -174,7 +177,7 @@ class Bayesian(StochasticNetwork):
                 f"{self.members} members"
             )
         args, kwargs = as_arguments(x)
-        kl, output = self.step(self.prior, args, kwargs, generator)  # [K], [K, B, *out]
+        kl, output = self.step(self.prior, args, kwargs, generator, autocast)  # [K], [K, B, *out]
         if sample_weight is not None and sample_weight.shape != output.shape[1:2]:
             raise ValueError(
                 f"sample_weight has shape {tuple(sample_weight.shape)}, but there are {output.shape[1]} data"
@@ -202,6 +205,7 @@ class Bayesian(StochasticNetwork):
         sample_weight: Tensor | None = None,
         generator: torch.Generator | None = None,
         penalty: Penalty | None = None,
+        autocast: torch.dtype | None = None,
     ) -> Tensor:
         """The negative ELBO per datum, nats, scalar with gradient; arguments as for `elbo`.
 
@@ -219,6 +223,7 @@ class Bayesian(StochasticNetwork):
             sample_weight=sample_weight,
             generator=generator,
             penalty=penalty,
+            autocast=autocast,
         ).loss
 
     def _log_prob(

@@ -10,7 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
-from torch.utils.data import DataLoader, Dataset, IterableDataset, SubsetRandomSampler
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,14 @@ class Batches:
         """Start an epoch."""
         raise NotImplementedError
 
+    def generators(self) -> list[torch.Generator]:
+        """What the order of the rows is drawn from, where that is not the global random state.
+
+        Raises:
+            ValueError: an epoch cannot be begun again in the same order.
+        """
+        raise NotImplementedError
+
 
 class InMemory(Batches):
     """Tensors indexed directly: no collation row by row."""
@@ -56,9 +73,17 @@ class InMemory(Batches):
             yield Batch(self.x, self.y, self._all, self.weight)
             return
         order = torch.randperm(self.num_data, generator=self.generator, device=self.y.device)
-        for index in order.split(self.batch_size):
+        for start in range(0, self.num_data, self.batch_size):  # not `split`, which makes all of an epoch at once
+            index = order[start : start + self.batch_size]
             weight = None if self.weight is None else self.weight[index]
             yield Batch(take_rows(self.x, index), self.y[index], index, weight)
+
+    def generators(self) -> list[torch.Generator]:
+        """That of the order."""
+        return [] if self.generator is None else [self.generator]
+
+
+_SAMPLERS = (SequentialSampler, RandomSampler, SubsetRandomSampler, WeightedRandomSampler)
 
 
 class Loaded(Batches):
@@ -81,6 +106,29 @@ class Loaded(Batches):
             x, y = (to_tensors(part, self.device, self.dtype) for part in pair)
             check_rows(x, y, " of a batch")
             yield Batch(x, y, None if index is None else index.to(self.device), None)
+
+    def generators(self) -> list[torch.Generator]:
+        """Those of the loader and its sampler.
+
+        Raises:
+            ValueError: its order is not drawn by a sampler of torch, or worker processes live on from epoch to epoch.
+        """
+        batch_sampler, why = self.loader.batch_sampler, ""
+        sampler = getattr(batch_sampler, "sampler", self.loader.sampler)
+        if isinstance(self.loader.dataset, IterableDataset):
+            why = f"{type(self.loader.dataset).__name__} is an IterableDataset"
+        elif type(batch_sampler) not in (BatchSampler, type(None)) or type(sampler) not in _SAMPLERS:
+            other = sampler if type(sampler) not in _SAMPLERS else batch_sampler
+            why = f"{type(other).__name__} is no sampler of torch.utils.data"
+        elif self.loader.num_workers and self.loader.persistent_workers:
+            why = "its workers are persistent"
+        if why:
+            raise ValueError(
+                f"the order of the rows cannot be drawn again, as a checkpoint needs: {why}. Give fit (x, y), a map-style "
+                "Dataset, or a loader of one with torch's samplers"
+            )
+        found = [self.loader.generator, getattr(sampler, "generator", None)]
+        return [one for one in found if one is not None]
 
 
 class _Indexed(Dataset[Any]):

@@ -1,98 +1,34 @@
-"""The training loop: minibatches, optimiser, validation, early stopping, and the history of it all."""
+"""The training loop: minibatches, optimiser, validation, early stopping."""
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from yuragi import optimizers
 from yuragi.bayesian import Bayesian, Penalty
-from yuragi.data import Batches, InMemory, batches, check_pair, take_rows
+from yuragi.checkpoints import Checkpoints
+from yuragi.data import Batch, Batches, InMemory, batches, check_pair, take_rows
+from yuragi.guard import Guard
+from yuragi.history import Epoch, History, still_falling
+from yuragi.network_state import load_network_state, network_state
+from yuragi.normals import NormalTable
 from yuragi.pace import Part
 from yuragi.posteriors import Anchored
+from yuragi.precision import Precision, pass_dtype
 from yuragi.prediction import predict
-
-if TYPE_CHECKING:
-    from yuragi.selection import Selection
+from yuragi.random_state import random_state, set_random_state
 
 DEFAULT_LR = 1e-2
 DEFAULT_STEPS = 2000
-NOISE_LR = 10.0  # the noise is one number among many weights: at their learning rate it would lag behind
 _VALIDATIONS = 100  # over a whole fit
-_UNCONVERGED = 0.05  # nats per datum gained in the last quarter
-
-
-class ConvergenceWarning(UserWarning):
-    """The fit stopped while the objective was still improving."""
-
-
-class Epoch(NamedTuple):
-    """What a callback sees after each epoch; log-likelihoods are means in nats per datum, the KL a sum in nats."""
-
-    epoch: int
-    epochs: int
-    loss: float
-    log_likelihood: float
-    kl: float
-    lr: float
-    validation: float | None
-
-
-@dataclass
-class History:
-    """What happened in a fit, epoch by epoch.
-
-    Attributes:
-        loss: negative ELBO per datum, nats, with the penalty where there is one.
-        log_likelihood: mean log p(y∣x,w), nats per datum.
-        kl: KL(q‖p), nats.
-        validation: (epoch, mean held-out log-likelihood of the predictive mixture, nats per datum).
-        stopped: "epochs" (ran to the end), "validation" (early stopping), "callback", "time" (the budget is used up) or
-            "progress" (whoever watches it said so).
-        converged: False when the loss was still improving at the end.
-        best_epoch: the epoch whose state was kept, with validation.
-        settings: what the fit ran with, defaults filled in.
-        steps: optimiser steps made.
-        seconds: wall-clock time, of the final fit alone where there was a selection.
-        selection: what was chosen by held-out data, and from what; None where nothing was left open.
-    """
-
-    loss: list[float] = field(default_factory=list)
-    log_likelihood: list[float] = field(default_factory=list)
-    kl: list[float] = field(default_factory=list)
-    validation: list[tuple[int, float]] = field(default_factory=list)
-    stopped: str = "epochs"
-    converged: bool = True
-    best_epoch: int | None = None
-    settings: dict[str, Any] = field(default_factory=dict)
-    steps: int = 0
-    seconds: float = 0.0
-    selection: Selection | None = None
-
-    def trained(self) -> str:
-        """How long the fit was, in words, and whether it was still improving."""
-        return f"{len(self.loss)} epochs" + ("" if self.converged else ", still improving at the end")
-
-    def provenance(self, bnn: Bayesian) -> dict[str, Any]:
-        """What a `Prediction` of the fitted network should say of where it is from, as numbers and text."""
-        made: dict[str, Any] = {
-            "prior": repr(bnn.prior),
-            "posterior": repr(bnn.posterior),
-            "likelihood": repr(bnn.likelihood),
-            "members": bnn.members,
-            **self.settings,
-        }
-        if self.selection is not None:
-            made["chosen"] = self.selection.chosen.described()
-            made["candidates"] = [candidate.described() for candidate in self.selection.candidates]
-            made["held_out"] = self.selection.held_out
-        return made
 
 
 def cosine(done: float) -> float:
@@ -121,14 +57,17 @@ def train(
     parameter_groups: Iterable[dict[str, Any]] = (),
     callbacks: Sequence[Callable[[Epoch], bool | None]] = (),
     penalty: Penalty | None = None,
+    precision: Precision = "full",
     seed: int | None = None,
     part: Part | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> History:
     """Train one network with everything decided; `part` says of what, and the other arguments are as for `yuragi.fit`."""
     _check_arguments(epochs, lr, patience, kl_weight)
     part = Part() if part is None else part
     start = time.perf_counter()
     like = bnn.reference_tensor
+    autocast = pass_dtype(precision, like.device)
     generator = None if seed is None else torch.Generator(like.device).manual_seed(seed)
     source = batches(
         data,
@@ -143,7 +82,7 @@ def train(
     lr = DEFAULT_LR if lr is None else lr
     if validation is not None:
         validation = _checked_validation(bnn, validation)
-    groups = _groups(bnn, list(parameter_groups), lr)
+    groups = optimizers.groups(bnn, list(parameter_groups), lr)
     make = optimizer or (lambda groups: torch.optim.Adam(groups, lr=lr, fused=like.device.type in ("cpu", "cuda")))
     history = History(
         settings={
@@ -151,6 +90,7 @@ def train(
             "epochs": epochs,
             "lr": lr,
             "schedule": getattr(schedule, "__name__", repr(schedule)),
+            "precision": precision,
             "seed": seed,
             "num_data": source.num_data,
         }
@@ -166,15 +106,28 @@ def train(
         try:
             bnn.train()
             _initialise_likelihood(bnn, source)
-            optimiser = _made(make, groups)
+            optimiser = optimizers.made(make, groups)
             bnn.recipe = None  # from here on its weights know the data, and no rows of them can be held out
-            run = _Run(bnn, source, optimiser, schedule, kl_weight, generator, epochs, history, penalty, part)
+            run = _Run(
+                bnn,
+                source,
+                optimiser,
+                schedule,
+                kl_weight,
+                generator,
+                epochs,
+                history,
+                penalty,
+                autocast,
+                part,
+                checkpoints,
+            )
             run.train(validation, patience, callbacks)
         finally:
             for module, training in modes:
                 module.training = training
-    history.seconds = time.perf_counter() - start
-    history.converged = history.stopped not in ("epochs", "time") or not _still_falling(history.loss)
+    history.seconds += time.perf_counter() - start
+    history.converged = history.stopped not in ("epochs", "time") or not still_falling(history.loss)
     return history
 
 
@@ -192,31 +145,52 @@ class _Run:
         epochs: int,
         history: History,
         penalty: Penalty | None,
+        autocast: torch.dtype | None,
         part: Part,
+        checkpoints: Checkpoints | None,
     ) -> None:
         self.bnn, self.source, self.optimizer, self.history = bnn, source, optimizer, history
         self.schedule, self.kl_weight, self.generator, self.epochs = schedule, kl_weight, generator, epochs
-        self.penalty, self.part = penalty, part
+        self.penalty, self.autocast, self.part = penalty, autocast, part
+        self.guard = Guard(bnn, optimizer, epochs * source.steps, scaling=autocast is torch.float16)
+        self.checkpoints = checkpoints
+        generators = [] if checkpoints is None else [*source.generators(), *([] if generator is None else [generator])]
+        self.generators = list(dict.fromkeys(generators))
+        self.epoch, self.done = 1, 0  # the epoch under way, and its steps so far
+        self.sums, self.rows = [0.0, 0.0, 0.0], 0  # of those that were not left out
+        self.epoch_began: dict[str, Any] | None = None  # the random state in which its order was drawn
+        self.began = time.perf_counter()
         self.rates = [group["lr"] for group in optimizer.param_groups]
-        self.best = -math.inf
+        self.best, self.worse = -math.inf, 0
         self.best_state: dict[str, Tensor] | None = None
 
     def train(self, validation: Any, patience: int, callbacks: Sequence[Callable[[Epoch], bool | None]]) -> None:
+        held = None if self.checkpoints is None else self.checkpoints.take()
+        if held is not None:
+            self._load_state(held)
+            if held["finished"]:
+                return
+        try:
+            self._train(validation, patience, callbacks)
+        finally:  # in trouble too: the best state is the last good one
+            if self.best_state is not None:
+                self.bnn.load_state_dict(self.best_state)
+        self.part.after(total := self.epochs * self.source.steps, total)
+        if self.checkpoints is not None and self.history.stopped != "progress":  # else it may be continued
+            self.checkpoints.write(self._state(finished=True))
+
+    def _train(self, validation: Any, patience: int, callbacks: Sequence[Callable[[Epoch], bool | None]]) -> None:
         every = max(1, self.epochs // _VALIDATIONS)
-        worse = 0
-        for epoch in range(1, self.epochs + 1):
-            loss, log_likelihood, kl = self._epoch(epoch)
+        for epoch in range(self.epoch, self.epochs + 1):
+            self.epoch = epoch
+            loss, log_likelihood, kl = self._epoch()
             self.history.loss.append(loss)
             self.history.log_likelihood.append(log_likelihood)
             self.history.kl.append(kl)
-            if not math.isfinite(loss):
-                raise FloatingPointError(
-                    f"the loss became {loss} in epoch {epoch}: lower lr, or check the scale of the data"
-                )
             score = None
-            if validation is not None and (epoch % every == 0 or epoch == self.epochs):
+            if validation is not None and math.isfinite(loss) and (epoch % every == 0 or epoch == self.epochs):
                 score = self._validate(validation, epoch)
-                worse = 0 if self.history.best_epoch == epoch else worse + 1
+                self.worse = 0 if self.history.best_epoch == epoch else self.worse + 1
             rate = self.optimizer.param_groups[0]["lr"]
             record = Epoch(epoch, self.epochs, loss, log_likelihood, kl, rate, score)
             stops = [callback(record) for callback in callbacks]  # every one is called
@@ -226,22 +200,20 @@ class _Run:
             if self.part.stopped is not None:
                 self.history.stopped = self.part.stopped
                 break
-            if worse > patience:
+            if self.worse > patience:
                 self.history.stopped = "validation"
                 break
-        self.part.after(total := self.epochs * self.source.steps, total)
-        if self.best_state is not None:
-            self.bnn.load_state_dict(self.best_state)
+            self._begin_epoch(epoch + 1)
+            self._checkpoint()
 
-    def _epoch(self, epoch: int) -> list[float]:
-        done = (epoch - 1) * self.source.steps
+    def _epoch(self) -> list[float]:
         total = self.epochs * self.source.steps
-        sums, rows = torch.zeros(3, device=self.bnn.reference_tensor.device), 0
-        for step, batch in enumerate(self.source, start=done):
-            self.part.after(step, total)
-            multiplier = self.schedule(self.part.done)
+        for batch in self._batches():
+            self.part.after((self.epoch - 1) * self.source.steps + self.done, total)
+            multiplier = self.schedule(self.part.done) * self.guard.backoff
             for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
                 group["lr"] = rate * multiplier
+            self.guard.before_pass()
             parts = self.bnn.elbo(
                 batch.x,
                 batch.y,
@@ -251,18 +223,103 @@ class _Run:
                 sample_weight=batch.weight,
                 generator=self.generator,
                 penalty=self.penalty,
+                autocast=self.autocast,
             )
-            self.optimizer.zero_grad(set_to_none=True)
-            parts.loss.backward()
-            self.optimizer.step()
-            sums += len(batch.y) * torch.stack([parts.loss.detach(), parts.log_likelihood, parts.kl])
-            rows += len(batch.y)
+            self.guard.step(parts, len(batch.y))
+            self.done += 1
             self.history.steps += 1
+            if self.guard.full:
+                self._look()
+                self._checkpoint()
             if self.part.stopped is not None:
                 break
-        if rows == 0:
+        if not self.done:
             raise ValueError("the data are empty: the loader yielded no batch")
-        return (sums / rows).tolist()
+        self._look()
+        return [total / self.rows if self.rows else math.nan for total in self.sums]
+
+    def _begin_epoch(self, epoch: int) -> None:
+        self.epoch, self.done, self.epoch_began = epoch, 0, None
+        self.sums, self.rows = [0.0, 0.0, 0.0], 0
+
+    def _batches(self) -> Iterator[Batch]:
+        """Those of the epoch under way that are still to be done."""
+        if self.checkpoints is None:
+            return iter(self.source)
+        now = self._random_state()
+        if self.epoch_began is None:
+            self.epoch_began = now
+            return iter(self.source)
+        # the order is drawn again, and the rows that were there already are passed over
+        device = self.bnn.reference_tensor.device
+        set_random_state(self.epoch_began, self.generators, device)
+        rest = iter(self.source)
+        for _ in itertools.islice(rest, self.done):
+            pass
+        set_random_state(now, self.generators, device)
+        return rest
+
+    def _look(self) -> None:
+        for rows, parts in self.guard.look():
+            if parts is not None:
+                self.rows += rows
+                self.sums = [total + rows * part for total, part in zip(self.sums, parts, strict=True)]
+        self.history.skipped = self.guard.skipped
+        try:
+            self.guard.refuse_more()
+        except FloatingPointError:
+            if self.checkpoints is not None and not self.checkpoints.choosing:
+                self.checkpoints.write(self._state())
+            raise
+
+    # -- checkpoints: only just after a look, when the guard has no notes
+
+    def _checkpoint(self) -> None:
+        if self.checkpoints is not None and self.checkpoints.due and self.part.stopped is None:
+            self.checkpoints.write(self._state())
+
+    def _random_state(self) -> dict[str, Any]:
+        assert self.checkpoints is not None
+        return random_state(self.generators, self.bnn.reference_tensor.device, self.checkpoints.foreign)
+
+    def _state(self, finished: bool = False) -> dict[str, Any]:
+        return {
+            "finished": finished,
+            "network": network_state(self.bnn),
+            "optimizer": optimizers.described(self.optimizer, self.rates),
+            "guard": self.guard.state(),
+            "random": self._random_state(),
+            "normals": [table.state() for table in self._tables()],
+            "epoch": self.epoch,
+            "done": self.done,
+            "epoch began": self.epoch_began,
+            "sums": self.sums,
+            "rows": self.rows,
+            "best": self.best,
+            "best state": self.best_state,
+            "worse": self.worse,
+            "history": self.history.state(),
+            "seconds": self.history.seconds + time.perf_counter() - self.began,
+            "clock": self.part.clock(),
+        }
+
+    def _load_state(self, state: Mapping[str, Any]) -> None:
+        load_network_state(self.bnn, state["network"])
+        optimizers.restore(self.optimizer, self.rates, state["optimizer"])
+        self.guard.load_state(state["guard"])
+        self.epoch, self.done, self.epoch_began = state["epoch"], state["done"], state["epoch began"]
+        self.sums, self.rows = state["sums"], state["rows"]
+        self.best, self.worse, self.best_state = state["best"], state["worse"], state["best state"]
+        self.history.load_state(state["history"])
+        self.history.seconds = state["seconds"]
+        self.part.set_clock(state["clock"])
+        for table, its in zip(self._tables(), state["normals"], strict=True):
+            table.restore(its)
+        set_random_state(state["random"], self.generators, self.bnn.reference_tensor.device)
+
+    def _tables(self) -> list[NormalTable]:
+        tables = (getattr(part, "normals", None) for part in self.bnn.posterior.modules())
+        return [table for table in tables if isinstance(table, NormalTable)]
 
     def _validate(self, validation: Any, epoch: int) -> float:
         x, y = validation
@@ -287,39 +344,12 @@ def _check_arguments(epochs: int | None, lr: float | None, patience: int, kl_wei
         raise ValueError(f"kl_weight must be finite and not negative, got {kl_weight}")
 
 
-def _made(
-    make: Callable[[list[dict[str, Any]]], torch.optim.Optimizer], groups: list[dict[str, Any]]
-) -> torch.optim.Optimizer:
-    optimizer = make(groups)
-    if isinstance(optimizer, torch.optim.LBFGS):
-        raise ValueError(
-            "LBFGS evaluates the loss several times a step, and here each time has other noise: use Adam or SGD"
-        )
-    return optimizer
-
-
 def _checked_validation(bnn: Bayesian, validation: Any) -> tuple[Any, Tensor]:
     like = bnn.reference_tensor
     x, y = check_pair("validation", validation, like.device, like.dtype)
     first = slice(0, 2)
     predict(bnn, take_rows(x, first), samples=1).log_prob(y[first])  # refuses targets of another shape now, not later
     return x, y
-
-
-def _groups(bnn: Bayesian, given: list[dict[str, Any]], lr: float) -> list[dict[str, Any]]:
-    given = [{**group, "params": list(group["params"])} for group in given]
-    taken = {id(parameter) for group in given for parameter in group["params"]}
-
-    def rest(module: nn.Module) -> list[nn.Parameter]:
-        return [p for p in module.parameters() if p.requires_grad and id(p) not in taken]
-
-    noise = rest(bnn.likelihood)
-    taken |= {id(parameter) for parameter in noise}
-    groups = [*given, {"params": rest(bnn)}, {"params": noise, "lr": NOISE_LR * lr}]
-    groups = [group for group in groups if group["params"]]
-    if not groups:
-        raise ValueError("nothing to train: every parameter has requires_grad=False")
-    return groups
 
 
 def _initialise_likelihood(bnn: Bayesian, source: Batches) -> None:
@@ -332,14 +362,3 @@ def _initialise_likelihood(bnn: Bayesian, source: Batches) -> None:
             bnn.likelihood.check_targets(y)
             bnn.likelihood.initialise(y)
             return
-
-
-def _still_falling(loss: list[float]) -> bool:
-    if len(loss) < 4:
-        return False
-    values = torch.tensor(loss, dtype=torch.float64)
-    half, quarter = len(loss) // 2, len(loss) // 4
-    before, last = values[half:-quarter], values[-quarter:]
-    # the variance of the noise alone, from successive differences (von Neumann 1941): a steady fall does not count as noise
-    noise = sum(float(part.diff().square().mean()) / 2 / len(part) for part in (before, last) if len(part) > 1)
-    return float(before.mean() - last.mean()) > _UNCONVERGED + 3 * math.sqrt(noise)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 Progress = Callable[[float], bool | None]
 _BETWEEN_REPORTS = 0.1  # seconds
@@ -36,6 +36,10 @@ class Job:
     def left(self) -> float:
         """Seconds of the budget that are left, infinite without one."""
         return max(0.0, self._ends - time.perf_counter())
+
+    def set_left(self, seconds: float) -> None:
+        """Let so much of the budget be left."""
+        self._ends = time.perf_counter() + seconds
 
     def tell(self, done: float, always: bool = False) -> None:
         """Report the fraction `done`, unless that was just done."""
@@ -95,6 +99,17 @@ class Part:
                 break
             yield step
         self.after(1, 1)
+
+    def clock(self) -> dict[str, float]:
+        """How much of its time this part and its job have used, for `set_clock` of the same part in another process."""
+        used = 0.0 if self._began is None else time.perf_counter() - self._began
+        return {"used": used, "seconds": self._seconds, "left": self.job.left}
+
+    def set_clock(self, clock: Mapping[str, float]) -> None:
+        """Go on from such a time."""
+        now = time.perf_counter()
+        self._began, self._seconds = now - clock["used"], clock["seconds"]
+        self.job.set_left(clock["left"])
 
     def split(self, sizes: Sequence[float]) -> list[Part]:
         """What is left of this part as parts of these relative sizes, one after another."""

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from yuragi import likelihoods
 from yuragi.bayesian import Bayesian
+from yuragi.checkpoints import Checkpoints
 from yuragi.conversion import Recipe
 from yuragi.data import take_rows
 from yuragi.draws import DRAWS, outputs
@@ -101,6 +102,7 @@ def select(
     sample_weight: Any = None,
     seed: int | None = None,
     part: Part | None = None,
+    checkpoints: Checkpoints | None = None,
     **settings: Any,
 ) -> tuple[Selection, Part]:
     """Train all candidates on a part of the data, score them on the rest, and make `bnn` an untrained network of the best.
@@ -116,6 +118,7 @@ def select(
         seed: of the held-out rows, the training, and the members where `bayesianize` had none; the global random state is
             used when None, and left alone otherwise.
         part: of what job this and the refit are.
+        checkpoints: of what is trained; candidates whose training was complete are not trained again.
         **settings: of `yuragi.loop.train`.
 
     Returns:
@@ -134,6 +137,8 @@ def select(
             "know those rows; make one with bayesianize, and decide or choose in its first fit"
         )
     recipe: Recipe = bnn.recipe
+    if checkpoints is not None:
+        checkpoints.begin(bnn, seeded=seed is not None)
     with torch.random.fork_rng() if seed is not None else nullcontext():
         if seed is not None:
             torch.manual_seed(seed)
@@ -146,7 +151,8 @@ def select(
             )
         ]
         trials = [
-            _Trial(bnn, recipe, group, held_out, settings | {"seed": seed}) for group in _groups(candidates, recipe)
+            _Trial(bnn, recipe, group, held_out, settings | {"seed": seed}, checkpoints)
+            for group in _groups(candidates, recipe)
         ]
         for trial in trials:  # before any is trained
             trial.check()
@@ -158,8 +164,11 @@ def select(
         for trial, its_part in zip(trials, parts, strict=True):
             for trained in trial.scored(its_part):
                 ranked.append(trained.candidate)
-                if part.job.progress is not None and (best is None or trained.better_than(best)):
-                    best = trained  # in memory only where the job may be stopped
+                may_stop = part.job.progress is not None or checkpoints is not None  # now, or when it is resumed
+                if may_stop and (best is None or trained.better_than(best)):
+                    best = trained  # else it need not stay in memory
+                    if checkpoints is not None:
+                        checkpoints.best(trained.network)
             if part.job.stopped is not None:
                 break
         ranked.sort(key=lambda candidate: candidate.log_likelihood, reverse=True)
@@ -244,6 +253,7 @@ class _Trial:
     group: _Group
     held_out: HeldOut
     settings: dict[str, Any]
+    checkpoints: Checkpoints | None
 
     def __post_init__(self) -> None:
         group = self.group
@@ -266,25 +276,40 @@ class _Trial:
         """The candidates with their scores, trained as that part of the job."""
         network, self.network = self.network, None  # one is in memory no longer than it is needed
         assert network is not None
-        rows, group = self.held_out, self.group
-        settings = self.settings | {"kl_weight": group.kl_weight, "sample_weight": rows.data_weight, "part": part}
-        try:
-            train(network, rows.data, **settings)
-        except FloatingPointError:
+        group = self.group
+        if self.checkpoints is None:
+            scores = self._scores(network, part)
+        else:
+            scores = self.checkpoints.once(lambda: self._scores(network, part), network)
+        if scores is None:
             return self._one_by_one(network, part)
         trained = []
-        for i, (found, inflation) in enumerate(zip(*score(network, rows, group.each, self.draws), strict=True)):
+        for i, (found, inflation) in enumerate(scores):
             log_likelihood = found if math.isfinite(found) else -math.inf
             candidate = replace(group.candidates[i], log_likelihood=log_likelihood, inflation=inflation)
             trained.append(_Trained(candidate, network, i * group.each, group.each))
         return trained
+
+    def _scores(self, network: Bayesian, part: Part) -> list[tuple[float, float]] | None:
+        """Log-likelihood and inflation of each candidate, once `network` has been trained; None where that failed."""
+        rows, group = self.held_out, self.group
+        settings = self.settings | {"kl_weight": group.kl_weight, "sample_weight": rows.data_weight, "part": part}
+        try:
+            train(network, rows.data, checkpoints=self.checkpoints, **settings)
+        except FloatingPointError:
+            return None
+        return list(zip(*score(network, rows, group.each, self.draws), strict=True))
 
     def _one_by_one(self, network: Bayesian, part: Part) -> list[_Trained]:
         group = self.group
         if len(group.candidates) == 1:
             return [_Trained(replace(group.candidates[0], log_likelihood=-math.inf), network, 0, group.each)]
         alone = [_joined([candidate], self.recipe) for candidate in group.candidates]
-        trials = [_Trial(self.bnn, self.recipe, group, self.held_out, self.settings) for group in alone if group]
+        trials = [
+            _Trial(self.bnn, self.recipe, group, self.held_out, self.settings, self.checkpoints)
+            for group in alone
+            if group
+        ]
         parts = part.split([1] * len(trials))
         return [trained for trial, its in zip(trials, parts, strict=True) for trained in trial.scored(its)]
 

@@ -135,19 +135,34 @@ class StochasticNetwork(nn.Module):
         return self._explored(lambda: self._noised(q, generator), args, kwargs, generator, _as_returned)
 
     def step(
-        self, prior: Prior, args: Sequence[Any], kwargs: Mapping[str, Any], generator: torch.Generator | None
+        self,
+        prior: Prior,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        generator: torch.Generator | None,
+        autocast: torch.dtype | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """KL(q‖prior) of each member, [K], and the selected output of one stochastic pass of every member, [K, B, *out]."""
+        """KL(q‖prior) of each member, [K], and the selected output of one stochastic pass of every member, [K, B, *out].
+
+        With `autocast` the pass alone runs under `torch.autocast`, and the output is no less than float32.
+        """
         q = self.q()
         kl: list[Callable[[], Tensor]] = []
+        device = self.reference_tensor.device.type
 
         def noised() -> tuple[dict[str, Sequence[Tensor]], bool]:
             # begun before the network: the backward pass then takes it last, when what the network's own kept is free again
-            found, stacks, per_example = self._kl_and_noised(q, prior, generator)
+            with nullcontext() if autocast is None else torch.autocast(device, enabled=False):
+                found, stacks, per_example = self._kl_and_noised(q, prior, generator)
             kl[:] = [found]
             return stacks, per_example
 
-        output = self._explored(noised, args, kwargs, generator, self.select_output)
+        if autocast is None:
+            output = self._explored(noised, args, kwargs, generator, self.select_output)
+        else:
+            with torch.autocast(device, autocast):
+                output = self._explored(noised, args, kwargs, generator, self.select_output)
+            output = output.to(torch.promote_types(output.dtype, torch.float32))
         return kl[0](), output.unsqueeze(0) if self.members == 1 else output
 
     def _explored(
@@ -410,6 +425,23 @@ class StochasticNetwork(nn.Module):
                 "bayesianize(..., output=) (a key, an index or a function)"
             )
         return result
+
+    # -- what passes have found out
+
+    def found_out(self) -> dict[str, Any]:
+        """What passes have found out of the network, as numbers and text: another like it need not find it out again."""
+        return {
+            "shared": dict(self._shared),
+            "reached": sorted(self._reached),
+            "passes": self._passes.name,
+            "draws": self._draws.name,
+        }
+
+    def believe(self, found: Mapping[str, Any]) -> None:
+        """Take over what `found_out` has said of a network like this one."""
+        self._shared.update(found["shared"])
+        self._reached.update(found["reached"])
+        self._passes, self._draws = Strategy[found["passes"]], Strategy[found["draws"]]
 
     # -- parts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
@@ -9,9 +10,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from yuragi import fingerprint
 from yuragi.bayesian import Bayesian, Penalty
-from yuragi.loop import ConvergenceWarning, Epoch, History, constant, cosine, train
+from yuragi.checkpoints import Checkpoints
+from yuragi.history import ConvergenceWarning, Epoch, History
+from yuragi.loop import constant, cosine, train
 from yuragi.pace import Job, Part, Progress
+from yuragi.precision import Precision
 from yuragi.selection import KL_WEIGHTS, select
 
 __all__ = ["ConvergenceWarning", "Epoch", "History", "constant", "cosine", "fit"]
@@ -33,11 +38,18 @@ def fit(
     parameter_groups: Iterable[dict[str, Any]] = (),
     callbacks: Sequence[Callable[[Epoch], bool | None]] = (),
     penalty: Penalty | None = None,
+    precision: Precision = "full",
     time_budget: float | None = None,
     progress: Progress | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    every: float = 60.0,
+    resume: bool = False,
     seed: int | None = None,
 ) -> History:
     """Train by maximising the ELBO on minibatches; the data are never rescaled.
+
+    A step whose loss or gradient is NaN or infinite is left out and counted (`History.skipped`). The learning rate is then
+    halved, and doubled again, up to what it was, after 1,000 good steps in a row. See docs/long_runs.md.
 
     Args:
         bnn: the Bayesian network, trained in place.
@@ -60,22 +72,34 @@ def fit(
         callbacks: called with an `Epoch` after each; a true return value stops the fit. They do not see the candidates'.
         penalty: a scalar added to the loss of every batch, from the outputs [K, B, *out] and targets of the same pass, as
             those of `yuragi.penalties`.
+        precision: of the network's passes: "full", that of its weights; "bf16" or "fp16", by `torch.autocast`, where that is
+            faster. Weights, spreads, KL and likelihood keep theirs, and "fp16" scales the loss. For predictions it is "full".
         time_budget: seconds for all of it, the choice included; `epochs` is then the most that is done. Schedule and choice
             fit themselves into the time, so that the result depends on the machine.
         progress: called some ten times a second with the fraction of the whole job that is done, the choice included. A true
             return value stops it, and what has been learnt is kept: during the choice, the members of the best candidate.
+        checkpoint: a folder for checkpoints of all of it, the choice included; the last two are kept. See docs/long_runs.md.
+        every: seconds between two, at least.
+        resume: continue from the newest checkpoint that can be read, or begin where there is none yet. The network, the data
+            and the other arguments must be those of the first call; the result is then that of a fit without interruption,
+            on a CPU to the last bit. What was finished is not done again.
         seed: of batches, noise and dropout; the global random state is used when None, and left alone otherwise.
 
     Returns:
         A `History`; its `selection` says what was chosen and from what.
 
     Raises:
-        ValueError: data that are empty, NaN, infinite or of wrong shape, an argument out of range, or alternatives for a
-            network that is trained already.
-        FloatingPointError: the loss became NaN or infinite; of candidates, that of all.
+        ValueError: data that are empty, NaN, infinite or of wrong shape, an argument out of range, alternatives for a
+            network that is trained already, or, with `checkpoint`, a loader whose order cannot be drawn again.
+        CheckpointError: the folder has checkpoints of another fit, or of this one and `resume` is False.
+        FileError: none of the checkpoints can be read.
+        OSError: a checkpoint cannot be written; the ones before are as they were.
+        FloatingPointError: the loss or its gradient was NaN or infinite in 50 steps in a row, or in half of all where that
+            is fewer; of candidates, that of all. The weights are then those of the last good step, or of the best validation.
 
     Warns:
         ConvergenceWarning: the loss was still falling by more than 0.05 nats per datum in the last quarter.
+        CheckpointWarning: the last checkpoint is damaged, and the one before is used.
 
     Example:
         >>> import yuragi as yu
@@ -93,6 +117,7 @@ def fit(
         "schedule": schedule,
         "optimizer": optimizer,
         "penalty": penalty,
+        "precision": precision,
     }
     parameter_groups = list(parameter_groups)
     part = Part(Job(time_budget, progress))
@@ -102,7 +127,26 @@ def fit(
         raise ValueError(
             f'kl_weight must be a number, a tensor [members], a list of numbers or "auto", got {kl_weight!r}'
         )
-    if isinstance(kl_weight, (str, list, tuple)) or (bnn.recipe is not None and bnn.recipe.open):
+    choosing = isinstance(kl_weight, (str, list, tuple)) or (bnn.recipe is not None and bnn.recipe.open)
+    checkpoints = None
+    if checkpoint is not None:
+        told = settings | {
+            "schedule": fingerprint.of_schedule(schedule),
+            "kl_weight": kl_weight,
+            "patience": patience,
+            "time_budget": time_budget,
+            "seed": seed,
+        }
+        checkpoints = Checkpoints(
+            checkpoint,
+            fingerprint.of_fit(bnn, data, validation, sample_weight, choosing, told),
+            every=every,
+            foreign=not isinstance(data, (tuple, list)),
+            resume=resume,
+        )
+    elif resume:
+        raise ValueError("resume=True needs checkpoint=, the folder to continue from")
+    if choosing:
         if parameter_groups:
             raise ValueError("parameter_groups= names parameters, and candidates have others: decide everything first")
         chosen, part = select(
@@ -113,6 +157,7 @@ def fit(
             sample_weight=sample_weight,
             seed=seed,
             part=part,
+            checkpoints=checkpoints,
             **settings,
         )
         weight = chosen.chosen.kl_weight
@@ -130,6 +175,7 @@ def fit(
             callbacks=callbacks,
             seed=seed,
             part=part,
+            checkpoints=checkpoints,
             **settings,
         )
     history.selection = chosen

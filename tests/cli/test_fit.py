@@ -91,6 +91,33 @@ def test_from_standard_input_within_a_time(folder: Path) -> None:
 
 
 # as the command line, but that it says when Ctrl-C has been taken over
+def test_a_fit_continued_from_its_checkpoints(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    quick = (*FIT, "--checkpoint", "run")
+    assert run(capsys, *quick).code == 0
+    first = load_table_model("m.yuragi").predict(pd.read_csv("new.csv"))
+    assert len(list(Path("run").iterdir())) == 1
+    Path("run/checkpoint-00000002.yuragi").write_bytes(b"damaged")
+    ended = run(capsys, *quick, "--resume")
+    assert ended.code == 0
+    assert "note: run/checkpoint-00000002.yuragi is not a file" in ended.err
+    assert "continues from run/checkpoint-00000001.yuragi" in ended.err
+    again = load_table_model("m.yuragi").predict(pd.read_csv("new.csv"))
+    assert first.samples.equal(again.samples)
+
+
+def test_checkpoints_that_cannot_be_continued_are_told_of(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ended = run(capsys, *FIT, "--resume")
+    assert ended.code == 2
+    assert "--resume needs --checkpoint" in ended.err
+    assert run(capsys, *FIT, "--checkpoint", "run").code == 0
+    ended = run(capsys, *FIT, "--checkpoint", "run")
+    assert (ended.code, ended.err.count("\n")) == (1, 1)
+    assert "run has checkpoints of a fit already: continue it with resume=True" in ended.err
+    ended = run(capsys, *FIT, "--checkpoint", "run", "--resume", "--seed", "5")
+    assert ended.code == 1
+    assert "is of another fit: " in ended.err
+
+
 WRAPPED = """
 import sys, time
 from yuragi.cli import interrupt, main

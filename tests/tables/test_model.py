@@ -174,6 +174,24 @@ def test_a_fit_that_is_stopped_keeps_what_it_has_learnt() -> None:
     assert fitted.predict(table(3)).mean.isfinite().all()  # type: ignore[union-attr]
 
 
+def test_a_fit_that_was_interrupted_is_continued(tmp_path: Path) -> None:
+    class Interrupted(Exception):
+        pass
+
+    def interrupt(done: float) -> None:
+        if done > 0.5:
+            raise Interrupted
+
+    settings: dict[str, Any] = {"posterior": "meanfield", "members": 2, "epochs": 8}  # its kl_weight is chosen
+    expected = fit_table(table(), "price", **settings)
+    options: dict[str, Any] = {"checkpoint": tmp_path / "run", "every": 0, "resume": True}
+    with pytest.raises(Interrupted):
+        fit_table(table(), "price", progress=interrupt, **options, **settings)
+    found = fit_table(table(), "price", **options, **settings)
+    assert torch.equal(found.predict(table()).samples, expected.predict(table()).samples)
+    assert found.about["scores"] == expected.about["scores"]
+
+
 def test_a_network_without_its_table_is_refused(tmp_path: Path) -> None:
     yu.save(yu.bayesianize(nn.Linear(2, 1)), tmp_path / "n.yuragi")
     with pytest.raises(yu.FileError, match=r"without the table it was fitted on: load it with yuragi\.load"):

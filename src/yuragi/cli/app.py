@@ -52,10 +52,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _why(error: Exception) -> str | None:
     """What a user is told of what a user can mend; None for anything else."""
+    from yuragi.checkpoints import CheckpointError
     from yuragi.files import FileError
     from yuragi.tables.errors import TableError
 
-    if isinstance(error, (FileError, TableError)):
+    if isinstance(error, (CheckpointError, FileError, TableError)):
         return str(error)
     if isinstance(error, OSError):
         where = f": {error.filename}" if error.filename is not None else ""

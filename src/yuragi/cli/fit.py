@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -41,6 +41,13 @@ def fit(
         int | None, typer.Option(min=1, max=1000, help="Networks in the mixture.", show_default=False)
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data.", show_default=False)] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="A folder for checkpoints, one a minute; the last two are kept.", show_default=False),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue from the newest checkpoint, with the same table and options.")
+    ] = False,
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     as_json: options.Json = False,
@@ -52,15 +59,28 @@ def fit(
 
     The first Ctrl-C stops the fit and keeps what it has learnt; the second aborts, and no file is written.
     """
+    if resume and checkpoint is None:
+        raise typer.BadParameter("--resume needs --checkpoint, the folder to continue from")
     place = options.device(device)
     options.a_file(output, "--output")
     given = tables.read(table, encoding, delimiter, sheet)
+    from yuragi.checkpoints import CheckpointWarning
     from yuragi.tables import fit_table
     from yuragi.training import ConvergenceWarning
+
+    shown = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+        if issubclass(category, CheckpointWarning):
+            console.note(str(message))
+        else:
+            shown(message, category, *rest, **more)
 
     start = time.perf_counter()
     with Interrupt() as interrupt, warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the history says so, too
+        warnings.simplefilter("always", CheckpointWarning)
+        warnings.showwarning = show  # until the block ends
         with bar(f"fitting {target}", quiet=as_json) as report:
             model = fit_table(
                 given.frame,
@@ -74,6 +94,8 @@ def fit(
                 device=place,
                 time_budget=time_budget,
                 progress=lambda done: _reported(report, interrupt, done),
+                checkpoint=checkpoint,
+                resume=resume,
                 sha256=given.sha256,
             )
         model.save(output)

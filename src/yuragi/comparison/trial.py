@@ -17,7 +17,7 @@ from yuragi.comparison.cost import timed
 from yuragi.comparison.scores import Predicted
 from yuragi.comparison.splits import Positions
 from yuragi.likelihoods import Likelihood
-from yuragi.loop import ConvergenceWarning
+from yuragi.history import ConvergenceWarning
 from yuragi.priors import Prior
 
 

@@ -17,8 +17,9 @@ from yuragi.conversion import bayesianize
 from yuragi.data import check_rows, check_weight, to_tensors
 from yuragi.flat import split_like
 from yuragi.likelihoods import Gaussian, Likelihood
-from yuragi.loop import NOISE_LR, cosine
+from yuragi.loop import cosine
 from yuragi.methods.linear_end import check_ends_in_linear, fixed_normal, last_linear, normal_scales
+from yuragi.optimizers import NOISE_LR
 from yuragi.pace import Job, Part, Progress
 from yuragi.posteriors import Points
 from yuragi.posteriors.posterior import inverse_softplus

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from yuragi.data import Batch, Batches
-from yuragi.loop import DEFAULT_LR, DEFAULT_STEPS, NOISE_LR, cosine
+from yuragi.loop import DEFAULT_LR, DEFAULT_STEPS, cosine
+from yuragi.optimizers import NOISE_LR
 from yuragi.pace import Part
 
 

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from yuragi.bayesian import Bayesian
+from yuragi.history import History
 from yuragi.likelihoods import Gaussian, Likelihood
-from yuragi.loop import DEFAULT_LR, History
+from yuragi.loop import DEFAULT_LR
 from yuragi.methods.point_members import fit_points, point_members
 from yuragi.pace import Job, Part, Progress
 from yuragi.posteriors import Points

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from yuragi.bayesian import Bayesian
 from yuragi.data import Batch, Batches, batches, take_rows
 from yuragi.flat import split_like
+from yuragi.history import ConvergenceWarning
 from yuragi.likelihoods import Likelihood
-from yuragi.loop import DEFAULT_LR, ConvergenceWarning, cosine, train
+from yuragi.loop import DEFAULT_LR, cosine, train
 from yuragi.methods.chains import effective_sample_size, split_rhat
 from yuragi.methods.point_members import (
     flat_points,

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from yuragi.bayesian import Bayesian
 from yuragi.data import batches
+from yuragi.history import History
 from yuragi.likelihoods import Likelihood
-from yuragi.loop import DEFAULT_LR, History
+from yuragi.loop import DEFAULT_LR
 from yuragi.methods.dropped_inputs import dropout_places, folded
 from yuragi.methods.point_members import fit_points, network_of_points, point_members
 from yuragi.pace import Job, Part, Progress

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from yuragi.bayesian import Bayesian
 from yuragi.conversion import bayesianize
 from yuragi.flat import joined, pieces
+from yuragi.history import ConvergenceWarning, History
 from yuragi.likelihoods import Likelihood
-from yuragi.loop import History, train
+from yuragi.loop import train
 from yuragi.posteriors import Points
 from yuragi.posteriors.points import PointsDistribution
 from yuragi.priors import Prior
 from yuragi.starts import copied
-from yuragi.training import ConvergenceWarning
 from yuragi.weights import as_new
 
 _POWER_STEPS = 30

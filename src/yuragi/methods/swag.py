@@ -14,8 +14,9 @@ from yuragi.bayesian import Bayesian, as_arguments
 from yuragi.conversion import bayesianize
 from yuragi.data import Batch, batches
 from yuragi.flat import pieces
+from yuragi.history import Epoch, History
 from yuragi.likelihoods import Likelihood
-from yuragi.loop import DEFAULT_LR, Epoch, History, constant, train
+from yuragi.loop import DEFAULT_LR, constant, train
 from yuragi.methods.point_members import fit_points, flat_points, largest_curvature, point_members
 from yuragi.pace import Job, Part, Progress
 from yuragi.posteriors import LowRank

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import math
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -41,6 +43,9 @@ def fit_table(
     device: torch.device | str | None = None,
     time_budget: float | None = None,
     progress: Callable[[float], bool | None] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    every: float = 60.0,
+    resume: bool = False,
     sha256: str | None = None,
 ) -> TableModel:
     """Fit a network to a table, and check its error bars on rows that it has not seen.
@@ -60,6 +65,9 @@ def fit_table(
         device: where to fit; the CPU when left out.
         time_budget: seconds for the fit, as for `yuragi.fit`.
         progress: called with the share of the fit that is done; a true return value stops it, and what was learnt is kept.
+        checkpoint: a folder for checkpoints of the fit, as for `yuragi.fit`.
+        every: seconds between two, at least.
+        resume: continue from the newest, as for `yuragi.fit`: with the same table and settings.
         sha256: of the file that the table was read from, for the record; None: that of the table itself.
 
     Returns:
@@ -103,6 +111,9 @@ def fit_table(
             device=device,
             time_budget=time_budget,
             progress=progress,
+            checkpoint=checkpoint,
+            every=every,
+            resume=resume,
         )
     except FloatingPointError as error:
         raise TableError(f"the fit failed ({error}): look for values that are far from all others") from error
@@ -134,7 +145,7 @@ def fit_table(
         "seconds": round(time.perf_counter() - start, 2),
         "scores": scores,
         "training_curve": {
-            "loss": [float(f"{loss:.6g}") for loss in history.loss],
+            "loss": [float(f"{loss:.6g}") for loss in history.loss if math.isfinite(loss)],
             "validation": [list(pair) for pair in history.validation],
         },
     }

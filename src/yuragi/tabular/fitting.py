@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -52,6 +53,9 @@ def fit_tabular(
     epochs: int | None = None,
     time_budget: float | None = None,
     progress: Progress | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    every: float = 60.0,
+    resume: bool = False,
     device: torch.device | str | None = None,
     seed: int = 0,
     callbacks: Sequence[Callable[[Epoch], bool | None]] = (),
@@ -88,6 +92,9 @@ def fit_tabular(
             measured budget: 1,000 steps for anchored members of the library's network and fewer than 4,096 rows, else 2,000.
         time_budget: seconds for all of it, as for `yuragi.fit`; None: as long as it takes.
         progress: told how far all of it is, and may stop it, as for `yuragi.fit`.
+        checkpoint: a folder for checkpoints, as for `yuragi.fit`.
+        every: seconds between two, at least.
+        resume: continue from the newest, as for `yuragi.fit`.
         device: where to train and to predict; None: where `module` makes its network, and the CPU for that of the library.
         seed: of everything random; the global random state is left alone.
         callbacks: as for `yuragi.fit`.
@@ -149,6 +156,9 @@ def fit_tabular(
         sample_weight=rows.weight,
         time_budget=time_budget,
         progress=progress,
+        checkpoint=checkpoint,
+        every=every,
+        resume=resume,
         seed=seed,
         callbacks=callbacks,
         **settings,

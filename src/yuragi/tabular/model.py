@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from yuragi import files
 from yuragi.bayesian import Bayesian
+from yuragi.history import History
 from yuragi.likelihoods import Categorical
 from yuragi.likelihoods.location_scale import LocationScale
-from yuragi.loop import History
 from yuragi.networks import TabularNetwork
 from yuragi.prediction import ClassificationPrediction, NumericPrediction, RegressionPrediction, predict
 from yuragi.tabular.rows import Array, as_inputs, standardised
