@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from yuragi.comparison.cost import timed
 from yuragi.comparison.scores import Predicted
 from yuragi.comparison.splits import Positions
-from yuragi.likelihoods import Likelihood
 from yuragi.history import ConvergenceWarning
+from yuragi.likelihoods import Likelihood
 from yuragi.priors import Prior
 
 
