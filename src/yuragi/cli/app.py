@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import yuragi
-from yuragi.cli import console, demo, evaluate, fit, info, predict, report
+from yuragi.cli import console, demo, evaluate, fit, info, predict, report, serve
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -21,6 +21,7 @@ for command, example in (
     (evaluate.evaluate, evaluate.EXAMPLE),
     (report.report, report.EXAMPLE),
     (info.info, info.EXAMPLE),
+    (serve.serve, serve.EXAMPLE),
     (demo.demo, demo.EXAMPLE),
 ):
     app.command(epilog=example)(command)
