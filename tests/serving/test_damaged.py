@@ -12,7 +12,7 @@ from tests.fuzz.models import changed
 from tests.fuzz.mutations import mutated
 from tests.serving.asking import CSV, JSON, as_csv, as_json, client, new_rows
 
-DAMAGED = 60
+DAMAGED = 40
 
 
 def check(content: bytes, head: dict[str, str]) -> int:

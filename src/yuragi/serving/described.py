@@ -44,7 +44,7 @@ def row(schema: Schema) -> dict[str, Any]:
         "description": "One row: every column that the model reads, null where the value is missing.",
         "required": [column.name for column in schema.columns],
         "properties": {
-            **{name: {"type": _SCALAR, "description": f"Passed over: {why}."} for name, why in passed_over.items()},
+            **{name: {"description": f"Passed over: {why}."} for name, why in passed_over.items()},
             **{column.name: _value(column) for column in schema.columns},
         },
         "additionalProperties": False,
