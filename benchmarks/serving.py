@@ -81,7 +81,8 @@ def over_http(
 ) -> tuple[list[float], list[list[float] | None], float]:
     """Seconds of each request, the means of its answer, and seconds of all of them together."""
     bodies = [json.dumps({"rows": rows.to_dict("records")}) for rows in asked]
-    times, means = [0.0] * len(asked), [None] * len(asked)  # type: list[float], list[Any]
+    times = [0.0] * len(asked)
+    means: list[list[float] | None] = [None] * len(asked)
 
     def work(first: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)

@@ -171,7 +171,7 @@ def test_work_that_nobody_waits_for_any_more_is_not_begun(held: Held) -> None:
 @pytest.mark.parametrize("name", ["body", "rows", "at_once", "seconds"])
 def test_limits_of_nothing_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be .*got 0"):
-        Limits(**{name: 0})  # type: ignore[arg-type]
+        Limits(**{name: 0})
     with pytest.raises(ValueError, match="waiting must be at least 0, got -1"):
         Limits(waiting=-1)
 

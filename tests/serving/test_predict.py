@@ -99,7 +99,7 @@ def test_numbers_without_bounds_are_predicted_as_the_library_does() -> None:
 
 
 def test_what_json_writes_otherwise_is_the_same_value() -> None:
-    rows = as_json(new_rows(2).assign(open=["yes", "no"], colour=["red", None]))["rows"]
+    rows = as_json(new_rows(2).assign(open=["yes", "no"], colour=pd.Series(["red", None])))["rows"]
     expected = client().post("/predict", json={"rows": rows}).json()["predictions"]
     other = [dict(reversed(row.items())) | {"open": row["open"] == "yes", "price": [], "kind": 3} for row in rows]
     del other[0]["kind"], other[1]["kind"], other[0]["price"]

@@ -113,7 +113,8 @@ def test_csv(name: str) -> None:
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ("level=1", "'level' cannot be used: Input should be less than 1"),
+        ("level=1", "'level' cannot be used: Input should be less than or equal to 0.999999"),
+        ("level=0.9999999999999999", "'level' cannot be used: Input should be less than or equal to 0.999999"),
         ("level=nan", "'level' cannot be used"),
         ("level=high", "'level' cannot be used"),
         ("level=0.5&level=0.5", "'level' cannot be used: a level is there more than once"),
@@ -177,7 +178,7 @@ def test_too_many_rows() -> None:
             if rows == 100:
                 assert reply.status_code == 200
             else:
-                check(reply, 413, "101 rows, at most 100 are taken", [])
+                check(reply, 422, "101 rows, at most 100 are taken", [])
 
 
 @pytest.mark.parametrize(

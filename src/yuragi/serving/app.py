@@ -22,13 +22,15 @@ from yuragi.tables import TableModel
 from yuragi.tables.errors import shown
 from yuragi.tables.model import SAMPLES
 
+_HIGHEST = 0.999999  # level: the ends of the interval of a higher one could round to those of all numbers
+
 
 class Asked(BaseModel):
     """What the address of a request asks for, behind its question mark."""
 
     model_config = ConfigDict(extra="forbid")
 
-    level: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+    level: list[Annotated[float, Field(gt=0, le=_HIGHEST)]] = Field(
         default=[0.9],
         min_length=1,
         max_length=10,
@@ -69,14 +71,14 @@ def application(model: TableModel, limits: Limits | None = None, samples: int = 
         seed: of the draws, where a request has none.
 
     Example:
+        >>> import numpy as np, pandas as pd
         >>> from fastapi.testclient import TestClient
-        >>> import pandas as pd
         >>> from yuragi.tables import fit_table
-        >>> frame = pd.DataFrame({"x": range(40), "y": [0.5 * x for x in range(40)]}).sample(frac=1, random_state=0)
-        >>> client = TestClient(application(fit_table(frame, "y", members=2, epochs=60, held_out=0)))
-        >>> reply = client.post("/predict", json={"rows": [{"x": 3}, {"x": 300}]})
+        >>> y = np.random.default_rng(0).normal(size=40)
+        >>> model = fit_table(pd.DataFrame({"x": [0.5, 1.5] * 20, "y": y}), "y", members=1, epochs=60, held_out=0)
+        >>> reply = TestClient(application(model)).post("/predict", json={"rows": [{"x": 1}, {"x": 300}]})
         >>> reply.status_code, list(reply.json()["predictions"][0])[:2], reply.json()["notes"]
-        (200, ['y_mean', 'y_std'], ["column 'x': 1 value outside the training range 0 to 39, the first in row 2: 300"])
+        (200, ['y_mean', 'y_std'], ["column 'x': 1 value outside the training range 0.5 to 1.5, the first in row 2: 300"])
     """
     limits = limits or Limits()
     pool, places = ThreadPoolExecutor(limits.at_once, "predict"), Places(limits.at_once + limits.waiting)

@@ -105,8 +105,8 @@ def _value(column: Column) -> dict[str, Any]:
     if column.kind == "boolean":
         return {"enum": [True, False, *column.levels, None]}
     if column.kind == "date":
-        low, high = (dates.written(column.quantiles[place]) for place in (0, -1))
-        said = f"{low} to {high} in the training table."
+        first, last = (dates.written(column.quantiles[place]) for place in (0, -1))
+        said = f"{first} to {last} in the training table."
         if is_iso(column):
             kinds = [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}, {"type": "null"}]
             return {"anyOf": kinds, "description": said, "examples": [_middle(column)]}

@@ -16,9 +16,9 @@ _REFUSED = {
     400: "It is no JSON, or no table.",
     406: "The answer is wanted in another form than JSON or CSV.",
     408: "It did not arrive in time.",
-    413: "It is too large, or has too many rows.",
+    413: "It is too large.",
     415: "It is of another form than JSON or CSV, compressed, or in an unknown encoding.",
-    422: "A parameter, a column or a value cannot be used; `errors` says which.",
+    422: "A parameter, a column or a value cannot be used, as `errors` says; or it has too many rows.",
     500: "A bug of the server.",
     503: "Too many requests are under way, or it took too long; `Retry-After` says when to try again.",
 }

@@ -29,7 +29,7 @@ def from_csv(data: bytes, encoding: str | None, most: int) -> pd.DataFrame:
         most: rows.
 
     Raises:
-        Problem: it is no such table (400), a column is there twice (422), or it has more rows (413).
+        Problem: it is no such table (400), a column is there twice, or it has more rows (422).
     """
     try:
         frame = delimited.parse(data, "the request", encoding)
@@ -59,7 +59,7 @@ def from_json(data: bytes, schema: Schema, most: int) -> pd.DataFrame:
         The columns that the model reads.
 
     Raises:
-        Problem: it is no JSON (400), is another (422), or has more rows (413).
+        Problem: it is no JSON (400), is another, or has more rows (422).
 
     Example:
         >>> train = pd.DataFrame({"size": [1.5, 2.5, 3.0, 4.0] * 5, "price": np.arange(20) / 2})
@@ -70,7 +70,7 @@ def from_json(data: bytes, schema: Schema, most: int) -> pd.DataFrame:
     """
     rows = _parsed(data)
     _check_number(len(rows), most)
-    known = {one.name for one in (schema.target, *schema.left_out)} | {column.name for column in schema.columns}
+    known = {schema.target.name, *(one.name for one in schema.left_out), *(column.name for column in schema.columns)}
     for faults in (_faults_of_names(rows, schema.columns, known), _faults_of_values(rows, schema.columns)):
         # no more than are told of: a request may hold a million of them
         if first := list(itertools.islice(faults, MOST)):
@@ -97,7 +97,7 @@ def refused(error: TableError, frame: pd.DataFrame, schema: Schema) -> Problem:
 
 def _check_number(rows: int, most: int) -> None:
     if rows > most:
-        raise Problem(413, f"the request has {rows:,} rows, at most {most:,} are taken: send fewer at once")
+        raise Problem(422, f"the request has {rows:,} rows, at most {most:,} are taken: send fewer at once")
 
 
 def _parsed(data: bytes) -> list[Row]:
