@@ -45,6 +45,14 @@ async def until(true: Callable[[], bool]) -> None:
     raise AssertionError("it did not come about in 30 s")
 
 
+async def answered(client: httpx2.AsyncClient) -> None:
+    """Ask until there is an answer: a machine that is busy otherwise may take longer than a short limit."""
+    for _ in range(60):
+        if (await client.post("/predict", json=as_json(new_rows(1)))).status_code == 200:
+            return
+    raise AssertionError("there is no place left for a request")
+
+
 def in_parts(content: bytes, size: int = 64) -> AsyncIterator[bytes]:
     async def parts() -> AsyncIterator[bytes]:
         for start in range(0, len(content), size):
@@ -105,15 +113,14 @@ def test_a_body_that_does_not_come_gives_its_place_back() -> None:
         yield b"size,"
         await asyncio.sleep(30)
 
-    async def ask(client: httpx2.AsyncClient) -> list[httpx2.Response]:
+    async def ask(client: httpx2.AsyncClient) -> httpx2.Response:
         late = await client.post("/predict", content=slow(), headers=CSV)
-        return [late, await client.post("/predict", json=as_json(new_rows(1)))]
+        await answered(client)
+        return late
 
-    app = application(model(), Limits(seconds=1.0, at_once=1, waiting=0))
-    late, next_one = at_once(app, ask)
+    late = at_once(application(model(), Limits(seconds=1.0, at_once=1, waiting=0)), ask)
     assert late.status_code == 408
     assert "did not arrive within 1 s" in late.json()["detail"]
-    assert next_one.status_code == 200
 
 
 def test_those_beyond_the_places_are_turned_away_at_once(held: Held) -> None:
@@ -143,11 +150,12 @@ def test_an_answer_that_takes_too_long_is_given_up_and_its_place_when_the_work_e
         late = await asyncio.gather(one(), one())  # the first in work, the second waiting
         more = await asyncio.gather(one(), one())  # the first still has its place
         held.release.set()
-        return [*late, *more, await one()]
+        await answered(client)
+        return [*late, *more]
 
     replies = at_once(application(model(), Limits(seconds=1.0, at_once=1, waiting=1)), ask)
-    assert [reply.status_code for reply in replies] == [503, 503, 503, 503, 200]
-    why = ["turned away" if "under way" in reply.json()["detail"] else "late" for reply in replies[:4]]
+    assert [reply.status_code for reply in replies] == [503] * 4
+    why = ["turned away" if "under way" in reply.json()["detail"] else "late" for reply in replies]
     assert sorted(why) == ["late", "late", "late", "turned away"]
     assert "not ready within 1 s" in replies[0].json()["detail"]
     assert replies[0].headers["retry-after"] == "1"

@@ -130,7 +130,8 @@ def application(model: TableModel, limits: Limits | None = None, samples: int = 
         except TimeoutError as error:
             if working is None:
                 raise too_slow(limits.seconds) from error
-            raise busy(f"the answer was not ready within {limits.seconds:g} s: send fewer rows, or") from error
+            detail = f"the answer was not ready within {limits.seconds:g} s: send fewer rows, or try again in a moment"
+            raise busy(detail) from error
         finally:
             if working is None:
                 places.give_back()
@@ -146,8 +147,8 @@ def application(model: TableModel, limits: Limits | None = None, samples: int = 
         """Whether the server can answer."""
         return Health(status="ok", version=yuragi.__version__, target=schema.target.name)
 
-    app.openapi = lambda: whole  # type: ignore[method-assign]
-    whole = openapi.document(app, schema, limits)
+    document = openapi.document(app, schema, limits)
+    app.openapi = lambda: document  # type: ignore[method-assign]
     return app
 
 

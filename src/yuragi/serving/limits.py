@@ -71,16 +71,16 @@ class Places:
             Problem: none is free (503).
         """
         if not self._free.acquire(blocking=False):
-            raise busy("as many requests as this server takes are under way")
+            raise busy("as many requests as this server takes are under way: try again in a moment")
 
     def give_back(self) -> None:
         """Give a place back; from any thread."""
         self._free.release()
 
 
-def busy(why: str) -> Problem:
+def busy(detail: str) -> Problem:
     """The problem that the server cannot answer now (503)."""
-    return Problem(503, f"{why}: try again in a moment", headers={"Retry-After": "1"})
+    return Problem(503, detail, headers={"Retry-After": "1"})
 
 
 def too_slow(seconds: float) -> Problem:
