@@ -83,7 +83,8 @@ CSV_REQUESTS: dict[str, tuple[str | bytes, int, str, list[tuple[int | None, str 
     "a picture": (b"\x89PNG\r\n\x1a\n\0\0", 400, "NUL bytes", []),
     "gzip": (b"\x1f\x8b\x08\0\0\0", 400, "NUL bytes", []),
     "Parquet": (b"PAR1\x15\0\0PAR1", 400, "NUL bytes", []),
-    "too many columns": (",".join(f"c{n}" for n in range(10_001)), 400, "10,001 columns", []),
+    "too many columns": (",".join(f"c{n}" for n in range(1007)), 400, "1,007 columns, at most 1,006 can be used", []),
+    "commas alone": ("," * 2**20, 400, "1,048,577 columns, at most 1,006 can be used", []),
 }
 
 

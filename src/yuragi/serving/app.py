@@ -109,7 +109,7 @@ def application(model: TableModel, limits: Limits | None = None, samples: int = 
 
     def work(body: bytes, given: Form, encoding: str | None, wanted: Form, asked: Asked) -> Answer:
         if given == "text/csv":
-            frame = rows.from_csv(body, encoding, limits.rows)
+            frame = rows.from_csv(body, encoding, schema, limits.rows)
         else:
             frame = rows.from_json(body, schema, limits.rows)
         return answer(model, frame, wanted, asked.level, samples, seed if asked.seed is None else asked.seed)

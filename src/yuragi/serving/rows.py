@@ -17,22 +17,25 @@ from yuragi.tables.errors import shown
 from yuragi.tables.reading import distinct_names
 
 _SCALAR = (str, int, float, bool, type(None))
+_FURTHER = 1000  # columns of CSV that the model does not know: each takes about a millisecond to read
 Row = Mapping[str, Any]
 
 
-def from_csv(data: bytes, encoding: str | None, most: int) -> pd.DataFrame:
+def from_csv(data: bytes, encoding: str | None, schema: Schema, most: int) -> pd.DataFrame:
     """A table from text with delimiters, read as `yuragi predict` reads a file of it.
 
     Args:
         data: of the request.
         encoding: of the text; found when left out.
+        schema: of the model.
         most: rows.
 
     Raises:
         Problem: it is no such table (400), a column is there twice, or it has more rows (422).
     """
     try:
-        frame = delimited.parse(data, "the request", encoding)
+        known = 1 + len(schema.columns) + len(schema.left_out)
+        frame = delimited.parse(data, "the request", encoding, most=known + _FURTHER)
     except TableError as error:
         raise Problem(400, str(error)) from error
     names, renamed = distinct_names([str(name) for name in frame.columns])
