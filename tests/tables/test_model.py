@@ -76,6 +76,23 @@ def test_the_predicted_table_keeps_every_column_and_adds_its_own() -> None:
     np.testing.assert_array_equal(added["price_upper"], upper[:, 0])
 
 
+def test_several_levels_have_an_interval_each() -> None:
+    new = table(6, seed=1).drop(columns=["price", "kind"])
+    several = model().predict_table(new, [0.5, 0.9])
+    for level in (0.5, 0.9):
+        one = model().predict_table(new, level)
+        for end in ("lower", "upper"):
+            assert several[f"price_{end}_{level}"].tolist() == one[f"price_{end}"].tolist()
+    assert several.shape[1] == new.shape[1] + 8
+
+
+def test_a_value_of_another_kind_says_its_row() -> None:
+    new = table(6, seed=1).drop(columns=["price", "kind"])
+    with pytest.raises(TableError, match="'big' in row 3") as refused:
+        model().predict_table(new.assign(size=[1, 2, "big", "x", 5, 6]))
+    assert refused.value.row == 3
+
+
 def test_the_predicted_table_of_classes() -> None:
     frame = table(30, seed=2)
     added = model("kind").predict_table(frame).drop(columns=frame.columns)

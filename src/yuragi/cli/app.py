@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import yuragi
-from yuragi.cli import compare, console, demo, evaluate, fit, info, predict, report
+from yuragi.cli import compare, console, demo, evaluate, fit, info, predict, report, serve
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,6 +22,7 @@ for command, example in (
     (compare.compare, compare.EXAMPLE),
     (report.report, report.EXAMPLE),
     (info.info, info.EXAMPLE),
+    (serve.serve, serve.EXAMPLE),
     (demo.demo, demo.EXAMPLE),
 ):
     app.command(epilog=example)(command)

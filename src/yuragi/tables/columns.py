@@ -280,7 +280,8 @@ def _other_kind(column: Column, values: pd.Series[Any], row: int) -> TableError:
     form = f" written as {column.notation}" if column.kind == "date" and column.notation else ""
     return TableError(
         f"column {shown(column.name)} holds {kinds[column.kind]}{form} in the training table, and here "
-        f"{shown(values.iloc[row])} in row {row + 1}: correct it, or leave it empty"
+        f"{shown(values.iloc[row])} in row {row + 1}: correct it, or leave it empty",
+        row=row + 1,
     )
 
 

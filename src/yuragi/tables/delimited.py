@@ -7,6 +7,7 @@ import csv
 import io
 import re
 from collections import Counter
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,9 @@ _DIGITS = re.compile(r"[+-]?[0-9]+")
 _UNCLOSED = re.compile(r"EOF inside string starting at row (\d+)")
 
 
-def parse(data: bytes, name: str, encoding: str | None = None, delimiter: str | None = None) -> pd.DataFrame:
+def parse(
+    data: bytes, name: str, encoding: str | None = None, delimiter: str | None = None, most: int = COLUMNS
+) -> pd.DataFrame:
     """A text table: columns of plain numbers become numbers, all others stay text as it was written.
 
     Args:
@@ -47,6 +50,7 @@ def parse(data: bytes, name: str, encoding: str | None = None, delimiter: str | 
         name: of the file, for messages.
         encoding: of the text; found when left out.
         delimiter: between fields; found when left out.
+        most: columns.
 
     Returns:
         The header's names (possibly repeated) and the rows under it.
@@ -65,9 +69,9 @@ def parse(data: bytes, name: str, encoding: str | None = None, delimiter: str | 
     start = text[:_HEADER]
     if len(start) == _HEADER and "\n" not in start and "\r" not in start:
         raise TableError(f"{name} has a first line of more than {_HEADER:,} characters, which is no header")
+    _check_columns(_fields(start, delimiter), name, most)  # before pandas makes a column of each, of a kilobyte or more
     header = _parsed(start, name, delimiter, first_row=True).iloc[0].tolist()
-    if len(header) > COLUMNS:
-        raise TableError(f"{name} has {len(header):,} columns, at most {COLUMNS:,} can be used: leave some out")
+    _check_columns(len(header), name, most)
     lines = max(text.count("\n"), text.count("\r")) + 1
     if lines * len(header) > CELLS:
         raise TableError(
@@ -161,6 +165,19 @@ def _numbers(column: pd.Series[Any], notation: str) -> pd.Series[Any]:
     if any(_DIGITS.fullmatch(text) and len(text) > 18 for text in texts):
         return column  # a float64 would not keep them all
     return pd.Series(np.array([*numerals.numbers(texts, notation), np.nan])[codes], index=column.index)
+
+
+def _check_columns(columns: int, name: str, most: int) -> None:
+    if columns > most:
+        raise TableError(f"{name} has {columns:,} columns, at most {most:,} can be used: leave some out")
+
+
+def _fields(text: str, delimiter: str) -> int:
+    try:
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        return sum(map(len, islice(rows, 1)))
+    except csv.Error:  # a field that is longer than it reads; pandas reads it
+        return 0
 
 
 def _mostly_utf8(data: bytes) -> bool:
