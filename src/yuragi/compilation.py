@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 
 from yuragi.bayesian import ELBO, Bayesian
+from yuragi.torch_warnings import without_script_warnings
 
 PAYS_FROM = 60_000
 """Steps: compiling takes half a minute and saves about a millisecond of each, and is to save twice what it costs."""
@@ -38,16 +40,21 @@ class Objective:
     def __init__(self, bnn: Bayesian, steps: int) -> None:
         self.bnn = bnn
         self._compiled: Callable[..., ELBO] | None = None
+        self._ran = False
         why_not = _why_not(bnn, steps)
         self.decision = f"not compiled: {why_not}" if why_not else "compiled"
         if not why_not:
-            self._compiled = torch.compile(bnn.elbo)
+            with without_script_warnings():
+                self._compiled = torch.compile(bnn.elbo)
 
     def __call__(self, *args: Any, generator: torch.Generator | None, **options: Any) -> ELBO:
         """The ELBO of a minibatch; arguments as for `Bayesian.elbo`."""
         if self._compiled is not None:
             try:
-                return self._compiled(*args, **options)
+                with nullcontext() if self._ran else without_script_warnings():
+                    found = self._compiled(*args, **options)
+                self._ran = True
+                return found
             except Exception as error:  # what is wrong with the data itself is raised again below
                 self._compiled = None
                 self.decision = f"not compiled: {type(error).__name__}: {str(error).splitlines()[0][:200]}"

@@ -18,9 +18,10 @@ import yuragi as yu
 from yuragi import demo, methods
 from yuragi.comparison import folds, random_splits
 from yuragi.comparison.splits import gap_of, principal_positions
-from yuragi.methods.wrapped import LIBRARIES, without_script_warnings
+from yuragi.methods.wrapped import LIBRARIES
 from yuragi.predictions import RegressionPrediction
 from yuragi.starts import built_anew
+from yuragi.torch_warnings import without_script_warnings
 
 X = torch.linspace(-2, 2, 60).reshape(-1, 1)
 Y = X.sin()

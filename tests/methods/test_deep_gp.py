@@ -11,7 +11,7 @@ from tests.methods.test_collapsed import problem
 import yuragi as yu
 from yuragi.methods import deep_gp
 from yuragi.methods.deep_gp import _Layers
-from yuragi.methods.wrapped import without_script_warnings
+from yuragi.torch_warnings import without_script_warnings
 
 with without_script_warnings():
     pytest.importorskip("gpytorch")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import yuragi as yu
 from yuragi.methods import METHODS
-from yuragi.methods.wrapped import without_script_warnings
+from yuragi.torch_warnings import without_script_warnings
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "collapsed": {"draws": 4000, "steps": 0},

@@ -8,7 +8,8 @@ import warnings
 
 import pytest
 
-from yuragi.methods.wrapped import LIBRARIES, without_script_warnings, wrapped
+from yuragi.methods.wrapped import LIBRARIES, wrapped
+from yuragi.torch_warnings import without_script_warnings
 
 
 def test_what_is_missing_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,10 +14,11 @@ from yuragi.draws import DRAWS
 from yuragi.likelihoods import Categorical, Gaussian, Likelihood
 from yuragi.likelihoods.location_scale import LocationScale, NetworkScale
 from yuragi.methods.descent import descend, gained
-from yuragi.methods.wrapped import without_script_warnings, wrapped
+from yuragi.methods.wrapped import wrapped
 from yuragi.pace import Job, Part, Progress
 from yuragi.predictions import ClassificationPrediction, NumericPrediction, prediction_of
 from yuragi.priors import Prior
+from yuragi.torch_warnings import without_script_warnings
 
 _ROWS = 1024
 _DTYPE = torch.float64  # in float32 the kernel's matrices are often not positive definite

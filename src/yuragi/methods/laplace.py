@@ -18,11 +18,12 @@ from yuragi.likelihoods import Bernoulli, Categorical, Gaussian, Likelihood
 from yuragi.methods.descent import descend, gained
 from yuragi.methods.linear_end import check_ends_in_linear, fixed_normal, normal_scales
 from yuragi.methods.linearised import Linearised
-from yuragi.methods.wrapped import without_script_warnings, wrapped
+from yuragi.methods.wrapped import wrapped
 from yuragi.pace import Job, Part, Progress
 from yuragi.posteriors import Points
 from yuragi.prediction import ClassificationPrediction, NumericPrediction, predict
 from yuragi.priors import FanIn, Prior
+from yuragi.torch_warnings import without_script_warnings
 from yuragi.weights import Where, select_weights
 
 _KRONECKER = (nn.Linear, nn.Conv2d)

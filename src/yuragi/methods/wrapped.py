@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
+
+from yuragi.torch_warnings import without_script_warnings
 
 LIBRARIES = {"deep_gp": ("gpytorch", "gp"), "laplace": ("laplace", "laplace")}
 """By method, the library that it wraps, and the extra of yuragi that brings it."""
@@ -26,14 +25,3 @@ def wrapped(method: str) -> Any:
         raise ModuleNotFoundError(
             f'this method needs the package {error.name}: pip install "yuragi[{extra}]"', name=error.name
         ) from error
-
-
-@contextmanager
-def without_script_warnings() -> Iterator[None]:
-    """Ignore that torch calls its own `torch.jit.script` deprecated.
-
-    Libraries use it as they are imported, and torch itself does the first time that anything is differentiated forwards.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r".*`torch\.jit\.\w+` is deprecated", DeprecationWarning)
-        yield
