@@ -81,7 +81,7 @@ def read_table(
         raise TableError(f"{name} has no columns")
     if not len(frame):
         raise TableError(f"{name} has a header and no rows")
-    return frame.set_axis(_distinct([str(column) for column in frame.columns], name), axis=1)
+    return frame.set_axis(distinct([str(column) for column in frame.columns], name), axis=1)
 
 
 def _bytes(source: str | os.PathLike[str] | BinaryIO) -> tuple[bytes, str]:
@@ -112,7 +112,8 @@ def _unpacked(data: bytes, name: str) -> bytes:
     return unpacked
 
 
-def _distinct(names: list[str], source: str) -> list[str]:
+def distinct(names: list[str], source: str) -> list[str]:
+    """Names of columns, each once and none empty, with a `TableWarning` where some were the same."""
     named = [name or f"Unnamed: {place}" for place, name in enumerate(names)]
     taken, found = set(named), []
     seen: set[str] = set()

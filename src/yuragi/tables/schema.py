@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self, get_args
 
@@ -14,7 +14,7 @@ from yuragi.tables import cells, columns, numerals
 from yuragi.tables.columns import Column, LeftOut
 from yuragi.tables.errors import TableError, counted, listed, shown
 from yuragi.tables.frames import as_frame, features, read_features
-from yuragi.tables.notes import unusual
+from yuragi.tables.notes import Unusual, unusual
 
 Task = Literal["regression", "classification"]
 
@@ -141,11 +141,24 @@ class Schema:
              "1 column that the model does not use: 'shop'"]
         """
         frame = as_frame(frame)
-        notes: list[str] = []
-        for column, values in zip(self.columns, self.check(frame).values(), strict=True):
-            notes += [f"column {shown(column.name)}: {note}" for note in unusual(column, values, frame[column.name])]
-        known = {self.target.name, *(one.name for one in self.columns), *(one.name for one in self.left_out)}
-        extra = [str(name) for name in frame.columns if name not in known]
+        return self.sentences(self.unusual(frame), frame.columns)
+
+    def unusual(self, frame: Any) -> list[Unusual]:
+        """What `notes` says of the values of a table, not yet in words.
+
+        Raises:
+            TableError: as for `check`.
+        """
+        frame = as_frame(frame)
+        read = self.check(frame)
+        return [one for column in self.columns for one in unusual(column, read[column.name], frame[column.name])]
+
+    def sentences(self, found: Sequence[Unusual], names: Iterable[Any]) -> list[str]:
+        """What was found in a table with these columns, in words, in the order of the model's columns."""
+        places = {column.name: place for place, column in enumerate(self.columns)}
+        notes = [one.sentence() for one in sorted(found, key=lambda one: places[one.column])]
+        known = {self.target.name, *places, *(one.name for one in self.left_out)}
+        extra = [str(name) for name in names if name not in known]
         if extra:
             notes.append(f"{counted(len(extra), 'column')} that the model does not use: {listed(extra)}")
         return notes

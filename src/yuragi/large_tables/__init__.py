@@ -1,0 +1,3 @@
+"""x."""
+
+from yuragi.large_tables.opening import open_files
