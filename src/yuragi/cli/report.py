@@ -34,7 +34,7 @@ def report(
     from yuragi.tables import load_table_model
 
     fitted = load_table_model(model, place)
-    given = tables.read_for(fitted, table, encoding, delimiter, sheet)
+    given = tables.read_for(fitted, [table], encoding, delimiter, sheet)
     write(fitted, given.frame, output, lang=lang.value, seed=seed)
     tables.say_notes(given.notes, as_json)
     if as_json:

@@ -7,13 +7,16 @@ import itertools
 import os
 from collections.abc import Sequence
 
-from yuragi.large_tables.parquet_files import ParquetFiles
+from yuragi.large_tables.parquet_files import ParquetFiles, parquet_size
 from yuragi.large_tables.sources import TableFiles, Told
 from yuragi.large_tables.text_files import open_text
+from yuragi.tables.delimited import CELLS, DELIMITERS
 from yuragi.tables.errors import TableError
+from yuragi.tables.reading import LARGEST
 
 FileNames = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
+_SAMPLE = 1 << 20  # bytes
 _SIGNATURES = {
     b"\x1f\x8b": "compressed with gzip, and can only be read whole: decompress it first",
     b"PK\x03\x04": "an Excel workbook, and can only be read whole: save the table as CSV or Parquet",
@@ -23,7 +26,7 @@ _SIGNATURES = {
 def open_files(
     sources: FileNames, *, encoding: str | None = None, delimiter: str | None = None, told: Told | None = None
 ) -> TableFiles:
-    """Files of CSV or of Parquet, all of one kind and with the same columns, as one table.
+    r"""Files of CSV or of Parquet, all of one kind and with the same columns, as one table.
 
     Of text, all of it is read once, so that its columns are what they would be if it were read into memory: see
     `yuragi.tables.read_table`. Of Parquet, only what the files say of themselves is read.
@@ -42,7 +45,7 @@ def open_files(
         >>> import pathlib, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     for part in range(3):
-        ...         _ = pathlib.Path(folder, f"part-{part}.csv").write_text(f"size,code\\n{part},00{part}\\n,A\\n")
+        ...         _ = pathlib.Path(folder, f"part-{part}.csv").write_text(f"size,code\n{part},00{part}\n,A\n")
         ...     files = open_files(f"{folder}/part-*.csv")
         ...     len(files), [len(frame) for _, frame in files.frames()], files.read()["size"].dtype
         (6, [2, 2, 2], Int64Dtype())
@@ -61,15 +64,31 @@ def open_files(
     return files
 
 
-def size(sources: FileNames) -> tuple[int, int]:
-    """How many files there are, and how many bytes they have together.
+def too_large(sources: FileNames) -> str | None:
+    """What makes a table too large to be read into memory by `yuragi.tables.read_table`, in words; None where it is not.
 
     Raises:
         TableError: a pattern that no file has.
         OSError: a file is not there.
     """
     paths = _expanded(sources)
-    return len(paths), sum(os.path.getsize(path) for path in paths)
+    size = sum(os.path.getsize(path) for path in paths)
+    if size > LARGEST:
+        return f"it has {size:,} bytes, and up to {LARGEST:,} are read whole"
+    cells = unpacked = 0
+    for path in paths:
+        with open(path, "rb") as file:
+            start = file.read(_SAMPLE)
+            if start.startswith(b"PAR1"):
+                more, held = parquet_size(path)
+                cells, unpacked = cells + more, unpacked + held
+            elif not start.startswith(tuple(_SIGNATURES)) and size > 2 * CELLS:  # a cell has two bytes at least
+                fields = max(start.split(b"\n", 1)[0].count(sign.encode()) for sign in DELIMITERS) + 1
+                lines = start.count(b"\n") + sum(piece.count(b"\n") for piece in iter(lambda: file.read(_SAMPLE), b""))
+                cells += fields * lines
+    if unpacked > LARGEST:
+        return f"it has {unpacked:,} bytes when unpacked, and up to {LARGEST:,} are read whole"
+    return f"it has about {cells:,} cells, and up to {CELLS:,} are read whole" if cells > CELLS else None
 
 
 def _expanded(sources: FileNames) -> tuple[str, ...]:
