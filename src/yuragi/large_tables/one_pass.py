@@ -29,6 +29,7 @@ from yuragi.tables.schema import FEW, Schema, check_classes, class_order
 from yuragi.tables.transformer import Learned, is_large, matrix
 
 _VARIES = 1e-9  # what a part of the calendar differs by, at least
+_CONSTANT = 1e-12  # a column that differs by no more, relative to its size, is constant
 
 
 @dataclass(frozen=True)
@@ -207,8 +208,8 @@ class _Target:
         }
 
 
-class _Numbers:
-    """Numbers, and truth values as 0 and 1."""
+class _Measured:
+    """What has values on a scale: numbers, truth values as 0 and 1, dates."""
 
     def __init__(self, column: Column, outputs: int) -> None:
         self.column = column
@@ -217,7 +218,9 @@ class _Numbers:
             self.fill = float(cells.TRUTH[numerals.plain(next(iter(column.levels))).lower()])
         else:
             self.fill = column.quantiles[50]
-        self.moments, self.filled = Moments.of(np.empty((0, 1))), 0
+        parts = len(self._measured(np.array([self.fill]))[0])
+        self.moments, self.filled = Moments.of(np.empty((0, parts))), 0
+        self.least, self.most = np.full(parts, np.inf), np.full(parts, -np.inf)
         self.counts: Counter[float] = Counter()
 
     def see(self, values: pd.Series[Any], part: _Part) -> None:
@@ -235,7 +238,10 @@ class _Numbers:
         if self.column.kind == "boolean":
             self.counts.update(known.tolist())
         learnt = read[part.learnt]
-        self.moments = self.moments.plus(Moments.of(self._measured(learnt[~np.isnan(learnt)])))
+        measured = self._measured(learnt[~np.isnan(learnt)])
+        self.moments = self.moments.plus(Moments.of(measured))
+        self.least = np.minimum(self.least, measured.min(0, initial=np.inf))
+        self.most = np.maximum(self.most, measured.max(0, initial=-np.inf))
         self.filled += int(np.isnan(learnt).sum())
 
     def found(self) -> Column:
@@ -247,30 +253,28 @@ class _Numbers:
         quantiles = (float(self.low), *self.column.quantiles[1:-1], float(self.high))
         return replace(self.column, missing=self.missing, quantiles=quantiles)
 
-    def learned(self) -> list[float]:
-        loc, scale = self._scales()
-        return [self.fill, loc[0], scale[0]]
-
     def _measured(self, values: Floats) -> Floats:
         return values[:, None]
 
     def _scales(self) -> tuple[list[float], list[float]]:
         fill = self._measured(np.array([self.fill]))[0]
         filled = self.moments.plus(Moments.repeated(fill, np.full(len(fill), float(self.filled))))
-        size = np.maximum(np.abs(filled.mean), filled.std)
-        scale = np.where(filled.std <= 1e-12 * size, 1.0, filled.std)
-        return filled.mean.tolist(), np.where(scale == 0, 1.0, scale).tolist()
+        constant = filled.std <= _CONSTANT * np.abs(filled.mean)
+        return filled.mean.tolist(), np.where(constant, 1.0, filled.std).tolist()
 
 
-class _Dates(_Numbers):
-    """Dates, and all parts of the calendar of each."""
+class _Numbers(_Measured):
+    """Numbers, and truth values."""
 
-    def __init__(self, column: Column, outputs: int) -> None:
-        super().__init__(column, outputs)
-        self.moments = Moments.of(np.empty((0, len(PARTS))))
-        self.least, self.most = np.full(len(PARTS), np.inf), np.full(len(PARTS), -np.inf)
+    def learned(self) -> list[float]:
+        loc, scale = self._scales()
+        return [self.fill, loc[0], scale[0]]
 
-    def learned(self) -> dict[str, Any]:  # type: ignore[override]
+
+class _Dates(_Measured):
+    """Dates: all parts of the calendar of each, of which those that vary are kept."""
+
+    def learned(self) -> dict[str, Any]:
         loc, scale = self._scales()
         varies = (self.most - self.least > _VARIES) | (np.array(PARTS) == "elapsed")
         kept = np.flatnonzero(varies)
@@ -282,11 +286,7 @@ class _Dates(_Numbers):
         }
 
     def _measured(self, values: Floats) -> Floats:
-        parts = Calendar().transform(values[:, None])
-        self.least, self.most = np.minimum(self.least, parts.min(0, initial=np.inf)), np.maximum(
-            self.most, parts.max(0, initial=-np.inf)
-        )
-        return parts
+        return Calendar().transform(values[:, None])
 
 
 class _Categories:
@@ -303,11 +303,11 @@ class _Categories:
         return replace(self.column, missing=self.levels.missing, levels=self.levels.most_frequent())
 
 
-def _kind(column: Column) -> type[_Numbers] | type[_Categories]:
+def _kind(column: Column) -> type[_Measured] | type[_Categories]:
     return {"date": _Dates, "category": _Categories}.get(column.kind, _Numbers)
 
 
-def _read(one: _Numbers, values: pd.Series[Any]) -> Floats:
+def _read(one: _Measured, values: pd.Series[Any]) -> Floats:
     """A column as numbers; a few words among them, which the sample had not, become words for what is missing."""
     try:
         return columns.read(one.column, values)

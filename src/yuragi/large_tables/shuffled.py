@@ -21,6 +21,7 @@ class ShuffledRows(Batches):
     """Minibatches of rows that come in blocks: the blocks in a new random order each epoch, their rows through a buffer.
 
     Whenever the buffer is full, a half of its rows, drawn at random, goes out as minibatches. Each row comes once an epoch.
+    Where all rows fit into the buffer, they stay there, and are read once.
 
     Args:
         read: gives the rows of a block, a part at a time.
@@ -64,6 +65,7 @@ class ShuffledRows(Batches):
         self.steps = -(-num_data // self.batch_size)
         self.buffer, self.device = buffer, device
         self.generator = torch.Generator().manual_seed(seed)
+        self._all: Part | None = None
 
     def __iter__(self) -> Iterator[Batch]:
         """Start an epoch.
@@ -81,6 +83,9 @@ class ShuffledRows(Batches):
 
     def _shuffled(self) -> Iterator[Part]:
         """Rows in a random order, as many at a time as make whole minibatches, except for the last."""
+        if self._all is not None:
+            yield self._permuted(self._all, self.num_data)
+            return
         pool: Part | None = None
         held = capacity = 0
         for block in torch.randperm(self.blocks, generator=self.generator).tolist():
@@ -102,8 +107,13 @@ class ShuffledRows(Batches):
                         for into, one in zip(pool, kept, strict=True):
                             into[:held] = one
         if pool is not None and held:
-            order = torch.randperm(held, generator=self.generator)
-            yield tuple(one[order] for one in pool)  # type: ignore[misc]
+            if held == self.num_data:  # all that there are
+                self._all = tuple(one[:held] for one in pool)  # type: ignore[assignment]
+            yield self._permuted(pool, held)
+
+    def _permuted(self, pool: Part, held: int) -> Part:
+        order = torch.randperm(held, generator=self.generator)
+        return tuple(one[order] for one in pool)  # type: ignore[return-value]
 
     def _drawn(self, pool: Part, held: int) -> tuple[Part, Part]:
         order = torch.randperm(held, generator=self.generator)

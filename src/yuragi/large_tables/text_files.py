@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -200,10 +199,11 @@ def _texts(data: bytes, header: bytes, path: str, encoding: str, delimiter: str,
         raise TableError(f"{where} is no text: it holds NUL bytes")
     if not encoding.startswith("utf-8"):
         data = _decoded(data, where, encoding).encode()
-    sign = re.escape(delimiter.encode())
-    # what the two readers take in different ways: spaces before a quote, and quotes that are never closed
+    sign = delimiter.encode()
+    spaced = data.startswith(b" ") or b"\n " in data or sign + b" " in data
+    # what the two readers take in different ways: spaces beside a quote, and quotes that are never closed
     quotes = data.count(b'"')
-    apart = quotes % 2 or (quotes and re.search(rb'(?:^|\n|%b)(?: +"|" )' % sign, data) is not None)
+    apart = quotes % 2 or (quotes and (spaced or b'\n" ' in data or sign + b'" ' in data or data.startswith(b'" ')))
     if not apart:
         try:
             found = pyarrow.csv.read_csv(
@@ -221,8 +221,7 @@ def _texts(data: bytes, header: bytes, path: str, encoding: str, delimiter: str,
         ):  # lines that are shorter, which are as if they were filled; or what pandas explains better
             pass
         else:
-            trim = re.search(rb"(?:^|\n|%b) " % sign, data) is not None
-            return _table([as_text(column.combine_chunks(), trim) for column in found.columns])
+            return _table([as_text(column.combine_chunks(), spaced) for column in found.columns])
     text = _decoded(data, where, "utf-8")
     try:
         frame = delimited.parsed(_decoded(header, path, encoding).rstrip("\r\n") + "\n" + text, path, delimiter)
