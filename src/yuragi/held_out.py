@@ -53,7 +53,9 @@ class HeldOut:
         whole = None
         if isinstance(data, Batches):
             if data.sample is None:
-                raise TypeError(f"{type(data).__name__} has no sample to choose by: give validation=, or decide everything")
+                raise TypeError(
+                    f"{type(data).__name__} has no sample to choose by: give validation=, or decide everything"
+                )
             whole, data = data.num_data, data.sample
         in_memory = isinstance(data, (tuple, list)) and len(data) == 2
         if in_memory:

@@ -11,7 +11,11 @@ from yuragi.large_tables.levels import FOLDS, Levels
 
 
 def seen(
-    texts: list[str | None], learnt: np.ndarray, fold: np.ndarray, y: np.ndarray, at_once: int  # type: ignore[type-arg]
+    texts: list[str | None],
+    learnt: np.ndarray,
+    fold: np.ndarray,
+    y: np.ndarray,
+    at_once: int,  # type: ignore[type-arg]
 ) -> Levels:
     found = Levels(y.shape[1])
     for start in range(0, len(texts), at_once):

@@ -121,7 +121,9 @@ def test_what_the_sample_has_not_seen_is_learnt_from_all_rows(tmp_path: Path, mo
     assert schema.rows == 1000
     frame.loc[900:905, "size"] = [f"word {place}" for place in range(6)]
     files = made(tmp_path, monkeypatch, frame)
-    with pytest.raises(TableError, match=r"'size' holds numbers.*here 'word 0'.*rows are counted from row [0-9,]+ of the"):
+    with pytest.raises(
+        TableError, match=r"'size' holds numbers.*here 'word 0'.*rows are counted from row [0-9,]+ of the"
+    ):
         learnt(files, "price", sample=files.read().iloc[:500])
 
 

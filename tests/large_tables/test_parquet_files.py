@@ -56,7 +56,9 @@ def test_files_are_one_table_where_their_columns_are_the_same(tmp_path: Path) ->
     files = open_files(tmp_path / "*.parquet")
     pd.testing.assert_frame_equal(files.read()[["number", "text"]], plain.iloc[:30][["number", "text"]])
     plain.assign(number=1).to_parquet(tmp_path / "3.parquet")
-    with pytest.raises(TableError, match=r"3\.parquet is no part of the table of .*0\.parquet: 'number' is of another type"):
+    with pytest.raises(
+        TableError, match=r"3\.parquet is no part of the table of .*0\.parquet: 'number' is of another type"
+    ):
         open_files(tmp_path / "*.parquet")
     plain.drop(columns="text").to_parquet(tmp_path / "3.parquet")
     with pytest.raises(TableError, match=r"3\.parquet is no part of .*: it has not 'text'"):

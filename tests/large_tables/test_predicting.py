@@ -104,7 +104,9 @@ def test_a_row_of_another_kind_leaves_nothing_behind(tmp_path: Path) -> None:
     frame = new().astype({"size": object})
     frame.loc[50, "size"] = "big"
     write_table(frame, tmp_path / "new.csv")
-    with pytest.raises(TableError, match=r"'size' holds numbers.*here 'big' in row .*counted from row [0-9]+ of the table"):
+    with pytest.raises(
+        TableError, match=r"'size' holds numbers.*here 'big' in row .*counted from row [0-9]+ of the table"
+    ):
         predict_files(model(), tmp_path / "new.csv", tmp_path / "out.csv")
     assert [path.name for path in tmp_path.iterdir()] == ["new.csv"]
 

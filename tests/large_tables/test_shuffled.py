@@ -119,7 +119,9 @@ def test_alternatives_are_chosen_by_the_sample_alone(monkeypatch: pytest.MonkeyP
 
     def fitted(sample: tuple[torch.Tensor, torch.Tensor] | None) -> yu.History:
         likelihoods = [yu.Gaussian(0.1), yu.Gaussian(10.0)]
-        bnn = yu.bayesianize(nn.Linear(1, 1), likelihood=likelihoods, posterior=yu.posteriors.Anchored(), members=2, seed=0)
+        bnn = yu.bayesianize(
+            nn.Linear(1, 1), likelihood=likelihoods, posterior=yu.posteriors.Anchored(), members=2, seed=0
+        )
         return yu.fit(bnn, ShuffledRows(read, 4, 2000, sample=sample, seed=0), epochs=1, seed=0)
 
     for noise in (0.1, 10.0):

@@ -108,9 +108,7 @@ def _reported(report: Report, interrupt: Interrupt, done: float) -> bool:
     return interrupt.asked
 
 
-def _tell(
-    model: TableModel, notes: list[str], output: Path, interrupted: bool, seconds: float, as_json: bool
-) -> None:
+def _tell(model: TableModel, notes: list[str], output: Path, interrupted: bool, seconds: float, as_json: bool) -> None:
     schema, found = model.schema, model.about["scores"]
     says = [] if found is None else scores.verdict(found)
     if as_json:

@@ -18,7 +18,8 @@ def predict(
     model: options.Model,
     table: options.Tables,
     output: Annotated[
-        str, typer.Option("--output", "-o", help="CSV, Parquet or Excel; - for standard output; a folder for a file each.")
+        str,
+        typer.Option("--output", "-o", help="CSV, Parquet or Excel; - for standard output; a folder for a file each."),
     ] = "-",
     level: Annotated[
         float, typer.Option(callback=options.level, help="Probability that the interval holds the target.")

@@ -100,7 +100,9 @@ def no_sheet(sheet: str | None) -> None:
         raise typer.BadParameter("--sheet is of one workbook: save its sheets as CSV files to use them as one table")
 
 
-def read_for(model: TableModel, paths: list[Path], encoding: str | None, delimiter: str | None, sheet: str | None) -> Given:
+def read_for(
+    model: TableModel, paths: list[Path], encoding: str | None, delimiter: str | None, sheet: str | None
+) -> Given:
     """`read_together` a table that a model is for; the notes are also of what is unusual in it.
 
     Raises:

@@ -55,7 +55,9 @@ class Task:
                 first = next(predicted, None)
         return Done(rows, added, unusual)
 
-    def _predicted(self, model: TableModel, blocks: Sequence[Block]) -> Iterator[tuple[int, pd.DataFrame, pd.DataFrame]]:
+    def _predicted(
+        self, model: TableModel, blocks: Sequence[Block]
+    ) -> Iterator[tuple[int, pd.DataFrame, pd.DataFrame]]:
         for row, frame in self.files.frames(blocks):
             with counting_from(row):
                 yield row, frame, model.predict_table(frame, self.level, self.samples, self.seed)

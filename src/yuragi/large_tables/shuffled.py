@@ -57,7 +57,12 @@ class ShuffledRows(Batches):
         seed: int = 0,
         device: torch.device | str = "cpu",
     ) -> None:
-        for name, number in (("blocks", blocks), ("num_data", num_data), ("batch_size", batch_size), ("buffer", buffer)):
+        for name, number in (
+            ("blocks", blocks),
+            ("num_data", num_data),
+            ("batch_size", batch_size),
+            ("buffer", buffer),
+        ):
             if number is not None and number < 1:
                 raise ValueError(f"{name} must be at least 1, got {number}")
         self.read, self.blocks, self.num_data, self.sample = read, blocks, num_data, sample

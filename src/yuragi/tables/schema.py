@@ -279,4 +279,3 @@ def _class_texts(column: pd.Series[Any], classes: Sequence[str]) -> list[str | N
         text if text is None or text in classes else known.get(numerals.number(numerals.plain(text), "."), text)
         for text in texts
     ]
-
