@@ -55,9 +55,9 @@ def fit_files(
     """Fit a network to a table of any number of rows, in bounded memory; the model is one as of `fit_table`.
 
     The files are read from beginning to end: text once for where its rows are, then for a sample of 50,000 rows, once for
-    what the columns hold, and once an epoch, in blocks in a random order. The sample says what kind of column each is, and its
-    percentiles; the bins of the network, the baselines and the choice of settings are by its rows. Scales, levels and mean
-    targets are of all rows. See docs/large_tables.md.
+    what the columns hold, and once an epoch, in blocks in a random order. The sample says what kind of column each is,
+    and its percentiles; the bins of the network, the baselines and the choice of settings are by its rows. Scales, levels
+    and mean targets are of all rows. See docs/large_tables.md.
 
     Args:
         source: paths, patterns, or what `open_files` has opened.

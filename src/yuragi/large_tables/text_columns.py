@@ -65,7 +65,12 @@ class Written:
 
 
 def as_text(column: Any, trim: bool) -> Any:
-    """Texts of a block as a text table has them: null where a field says that it is missing; `trim`: without spaces before."""
+    """Texts of a block as a text table has them, null where a field says that it is missing.
+
+    Args:
+        column: the texts.
+        trim: whether some may begin with spaces, which do not count.
+    """
     if trim:
         column = pc.utf8_ltrim(column, characters=" ")
     return pc.if_else(pc.is_in(column, value_set=_MISSING), pa.scalar(None, pa.string()), column)

@@ -163,16 +163,23 @@ def fit_streamed(
 ) -> TabularModel:
     """Fit a network to more rows than fit into memory, as `fit_tabular` does to those that do.
 
-    A sample of the rows says where the bins of the network are and how its inputs are scaled, and settings are chosen by a part
-    of the sample that is held out; the network that is chosen is trained on all rows.
+    A sample of the rows says where the bins of the network are and how its inputs are scaled, and settings are chosen by
+    a part of the sample that is held out; the network that is chosen is trained on all rows.
 
     Args:
         sample: some of the rows.
         stream: makes the batches of all rows: inputs standardised, targets too, or labels.
         task: "regression" or "classification".
-        loc, scale: of the targets of all rows, float64 [outputs]; of no meaning for classes.
-        posterior, members, classes, time_budget, progress, device, seed: as for `fit_tabular`.
+        loc: mean of the targets of all rows, float64 [outputs]; of no meaning for classes.
+        scale: their standard deviation, float64 [outputs].
+        posterior: as for `fit_tabular`.
+        members: as for `fit_tabular`.
+        classes: how many there are; None: as many as the largest label of the sample says.
         epochs: passes over all rows; None: as `fit_tabular`, but no more than make 20,000 steps, and one at least.
+        time_budget: seconds for all of it, as for `yuragi.fit`.
+        progress: told how far all of it is, and may stop it, as for `yuragi.fit`.
+        device: where to train and to predict; None: the CPU.
+        seed: of everything random; the global random state is left alone.
 
     Returns:
         The fitted model.
