@@ -90,7 +90,7 @@ def test_rows_without_a_target_and_rows_held_out_are_not_learnt_from(tmp_path: P
 def test_whoever_watches_sees_all_of_it_and_may_stop_it(tmp_path: Path) -> None:
     source = parts(tmp_path, table(200).drop(columns="kind"))
     told: list[float] = []
-    fit_files(source, "price", progress=told.append, **QUICK)  # type: ignore[func-returns-value, arg-type]
+    fit_files(source, "price", progress=told.append, **QUICK)
     assert told == sorted(told)
     assert told[0] < 0.1
     assert told[-1] == 1.0

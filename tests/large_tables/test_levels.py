@@ -15,7 +15,7 @@ def seen(
     learnt: np.ndarray,
     fold: np.ndarray,
     y: np.ndarray,
-    at_once: int,  # type: ignore[type-arg]
+    at_once: int,
 ) -> Levels:
     found = Levels(y.shape[1])
     for start in range(0, len(texts), at_once):

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
+from tests.large_tables.test_parquet_files import frame as columns_of_every_type
 from tests.made_up_tables import model, table
 
 from yuragi.large_tables import open_files, parquet_files, predict_files, text_files
@@ -86,6 +88,17 @@ def test_a_folder_gets_a_file_for_each_file(tmp_path: Path) -> None:
     one = predict_files(model(), tmp_path / "part-*.csv", tmp_path / "whole.csv")
     assert (one.rows, one.notes) == (60, done.notes)
     pd.testing.assert_frame_equal(read_table(tmp_path / "whole.csv"), predicted, check_dtype=False)
+
+
+def test_columns_of_any_type_are_kept(tmp_path: Path) -> None:
+    every = pd.concat([new(), columns_of_every_type(60)], axis=1)
+    every = every.loc[:, ~every.columns.duplicated()]
+    every.to_parquet(tmp_path / "new.parquet", row_group_size=17)
+    predict_files(model(), tmp_path / "new.parquet", tmp_path / "out.parquet")
+    written, given = (pq.read_table(tmp_path / name) for name in ("out.parquet", "new.parquet"))
+    for name in every.columns:
+        assert written[name].to_pylist() == given[name].to_pylist()
+        assert written[name].type == given[name].type or name == "level"
 
 
 def test_a_byte_order_mark_is_written_once(tmp_path: Path) -> None:

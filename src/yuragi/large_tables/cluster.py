@@ -38,7 +38,7 @@ def run_on_ray(model: TableModel, task: Task, outputs: Sequence[str]) -> list[Do
     if not ray.is_initialized():
         ray.init(include_dashboard=False, log_to_driver=False)
     absolute = [str(Path(output).absolute()) for output in outputs]
-    workers = max(1, min(len(outputs), int(ray.cluster_resources().get("CPU", 1))))
+    workers = max(1, min(len(outputs), int(ray.cluster_resources().get("CPU", 1))))  # type: ignore[no-untyped-call]
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     found = (

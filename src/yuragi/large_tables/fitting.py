@@ -98,8 +98,10 @@ def fit_files(
         raise ValueError(f"held_out must be a share of the rows, from 0 to below 1, got {held_out}")
     start = time.perf_counter()
     watched = _Watched(progress)
-    files = source if isinstance(source, TableFiles) else None
-    if files is None:
+    files: TableFiles
+    if isinstance(source, TableFiles):
+        files = source
+    else:
         files = open_files(source, encoding=encoding, delimiter=delimiter, told=watched.between(0.0, _OPENED))
     if target not in files.names:
         raise TableError(f"the target column {shown(target)} is missing; the table has {listed(files.names)}")

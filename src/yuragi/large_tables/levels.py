@@ -27,7 +27,7 @@ class Levels:
         self.counts = np.zeros(2)
         self.sums = np.zeros((2, FOLDS, 1 + 2 * outputs))  # of 1, y, and y²
 
-    def see(self, texts: Sequence[str | None], learnt: np.ndarray, fold: np.ndarray, y: Floats) -> None:  # type: ignore[type-arg]
+    def see(self, texts: Sequence[str | None], learnt: np.ndarray, fold: np.ndarray, y: Floats) -> None:
         """Count the levels of some rows, None where one is missing.
 
         Args:

@@ -183,7 +183,7 @@ class _Target:
         else:
             y = np.empty((0, 1))
         self.moments = self.moments.plus(Moments.of(y))
-        return y
+        return np.asarray(y)
 
     def units(self) -> tuple[float, float]:
         return self.shift + self.unit * self.moments.mean.item(), self.unit * (self.moments.std.item() or 1.0)
@@ -304,7 +304,8 @@ class _Categories:
 
 
 def _kind(column: Column) -> type[_Measured] | type[_Categories]:
-    return {"date": _Dates, "category": _Categories}.get(column.kind, _Numbers)
+    kinds: dict[str, type[_Measured] | type[_Categories]] = {"date": _Dates, "category": _Categories}
+    return kinds.get(column.kind, _Numbers)
 
 
 def _read(one: _Measured, values: pd.Series[Any]) -> Floats:

@@ -94,7 +94,7 @@ def too_large(sources: FileNames) -> str | None:
 def _expanded(sources: FileNames) -> tuple[str, ...]:
     given = [sources] if isinstance(sources, (str, os.PathLike)) else list(sources)
     paths: list[str] = []
-    for source in map(os.fspath, given):
+    for source in [os.fspath(one) for one in given]:
         if glob.has_magic(source) and not os.path.exists(source):
             found = sorted(path for path in glob.glob(source) if os.path.isfile(path))
             if not found:

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
-from yuragi.large_tables.sources import ARROW_ERRORS, Block, TableFiles, arrow_error, check_same
+from yuragi.large_tables.sources import Block, TableFiles, check_same, reading
 from yuragi.tables import binary
 from yuragi.tables.delimited import COLUMNS
 from yuragi.tables.errors import TableError, listed
@@ -31,6 +31,8 @@ class ParquetFiles(TableFiles):
     texts: tuple[str, ...]
     schema: Any
 
+    suffix = ".parquet"
+
     @classmethod
     def open(cls, paths: tuple[str, ...]) -> Self:
         """Read what the files say of themselves.
@@ -39,9 +41,11 @@ class ParquetFiles(TableFiles):
             TableError: one is damaged, or has columns of other names or types than the first.
         """
         blocks: list[Block] = []
-        schema, texts, row = None, (), 0
+        schema: Any = None
+        texts: tuple[str, ...] = ()
+        row = 0
         for place, path in enumerate(paths):
-            try:
+            with reading(path):
                 file = pa.parquet.ParquetFile(path)
                 found = file.schema_arrow.remove_metadata()
                 if schema is None:
@@ -52,22 +56,13 @@ class ParquetFiles(TableFiles):
                     if len(set(flat)) < len(flat):
                         raise TableError(f"{path} has columns of the same name: rename them")
                     schema = pa.schema([found.field(name) for name in flat])
-                elif not schema.equals(kept := pa.schema([one for one in found if one.name in schema.names])):
-                    check_same(paths, path, schema.names, kept.names)
-                    other = [one.name for one, its in zip(schema, kept, strict=True) if one.type != its.type]
-                    raise TableError(
-                        f"{path} is no part of the table of {paths[0]}: {listed(other)} "
-                        f"{'is' if len(other) == 1 else 'are'} of another type"
-                    )
+                else:
+                    _check_same(schema, pa.schema([one for one in found if one.name in schema.names]), paths, path)
                 for group in range(file.metadata.num_row_groups):
                     rows = file.metadata.row_group(group).num_rows
                     if rows:
                         blocks.append(Block(place, row, rows, (group, group + 1)))
                     row += rows
-            except ARROW_ERRORS as error:
-                if isinstance(error, FileNotFoundError):
-                    raise
-                raise arrow_error(path, error) from error
         assert schema is not None
         return cls(paths, tuple(schema.names), tuple(blocks), texts, schema)
 
@@ -75,32 +70,41 @@ class ParquetFiles(TableFiles):
         """The rows of a row group, some at a time."""
         path = self.paths[block.file]
         rows = max(1, min(_ROWS, _CELLS // len(self.names)))
-        try:
+        with reading(path):
             # text as a dictionary, as it is in the file: a few bytes may say that a long text stands in every row
             file = pa.parquet.ParquetFile(path, read_dictionary=list(self.texts), buffer_size=1 << 20)
             groups = list(range(*block.place))
             for batch in file.iter_batches(rows, row_groups=groups, columns=list(self.names), use_threads=False):
                 yield pa.Table.from_batches([batch])
-        except ARROW_ERRORS as error:
-            raise arrow_error(path, error) from error
 
     def frame(self, table: Any) -> pd.DataFrame:
         """As `read_table` gives it."""
-        try:
+        with reading(self.paths[0]):
             return binary.parquet_frame(table, self.paths[0], LARGEST)
-        except ARROW_ERRORS as error:
-            raise arrow_error(self.paths[0], error) from error
 
     def arrow_schema(self) -> Any:
-        """As in the first file."""
-        return self.schema
+        """As in the first file; levels are written as text."""
+        plain = [one.with_type(one.type.value_type) if pa.types.is_dictionary(one.type) else one for one in self.schema]
+        return pa.schema(plain)
 
 
 def parquet_size(path: str) -> tuple[int, int]:
-    """Cells and unpacked bytes of a file, as it says itself; none where it is damaged, which reading it tells."""
-    try:
+    """Cells and unpacked bytes of a file, as it says itself.
+
+    Raises:
+        TableError: it is damaged.
+    """
+    with reading(path):
         about = pa.parquet.ParquetFile(path).metadata
         groups = [about.row_group(place) for place in range(about.num_row_groups)]
         return about.num_rows * about.num_columns, sum(group.total_byte_size for group in groups)
-    except ARROW_ERRORS:
-        return 0, 0
+
+
+def _check_same(schema: Any, found: Any, paths: tuple[str, ...], path: str) -> None:
+    check_same(paths, path, schema.names, found.names)
+    other = [one.name for one, its in zip(schema, found, strict=True) if one.type != its.type]
+    if other:
+        raise TableError(
+            f"{path} is no part of the table of {paths[0]}: {listed(other)} {'is' if len(other) == 1 else 'are'} of "
+            "another type"
+        )

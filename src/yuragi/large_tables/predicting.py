@@ -125,11 +125,10 @@ def _is_folder(name: str) -> bool:
 
 def _names(files: TableFiles, folder: str) -> list[str]:
     """What each file of a table is called in the folder of the predictions."""
-    suffix = ".csv" if "columns" in vars(files) else ".parquet"
     names: list[str] = []
     for path in files.paths:
         base = os.path.basename(path)
-        names.append(os.path.join(folder, base if base.lower().endswith(SUFFIXES) else base + suffix))
+        names.append(os.path.join(folder, base if base.lower().endswith(SUFFIXES) else base + files.suffix))
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise TableError(f"two files of the table are called {os.path.basename(twice)}: predict them one by one")

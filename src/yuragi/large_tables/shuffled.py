@@ -81,7 +81,8 @@ class ShuffledRows(Batches):
         seen = 0
         for x, y, index in self._shuffled():
             for rows in torch.arange(len(y)).split(self.batch_size):
-                yield Batch(*(part[rows].to(self.device) for part in (x, y, index)), None)
+                batch = [part[rows].to(self.device) for part in (x, y, index)]
+                yield Batch(batch[0], batch[1], batch[2], None)
             seen += len(y)
         if seen != self.num_data:
             raise TableError(f"there are {seen:,} rows to learn from where there were {self.num_data:,}: start again")

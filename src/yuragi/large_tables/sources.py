@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import pandas as pd
 import pyarrow as pa
@@ -48,6 +48,9 @@ class TableFiles(ABC):
     paths: tuple[str, ...]
     names: tuple[str, ...]
     blocks: tuple[Block, ...]
+
+    suffix: ClassVar[str]
+    """Of such files."""
 
     def __len__(self) -> int:
         """How many rows there are."""
@@ -118,9 +121,12 @@ def counting_from(row: int) -> Iterator[None]:
         raise TableError(f"{error} (rows are counted from row {row + 1:,} of the table)") from error
 
 
-def arrow_error(path: str, error: Exception) -> TableError:
-    """What pyarrow found wrong with a file, as an error of its own."""
-    return TableError(f"{path} is damaged, or another kind of table than it says: {shown(str(error), 200)}")
-
-
-ARROW_ERRORS: tuple[type[Exception], ...] = (pa.ArrowException, OSError, UnicodeDecodeError)
+@contextmanager
+def reading(path: str) -> Iterator[None]:
+    """Say of what pyarrow finds wrong with a file which one it is; that it cannot be read at all is another matter."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        if getattr(error, "errno", None) is not None:
+            raise
+        raise TableError(f"{path} is a damaged Parquet file: {shown(str(error), 200)}") from error

@@ -40,6 +40,8 @@ class TextFiles(TableFiles):
     fields: int
     columns: tuple[Written, ...]
 
+    suffix = ".csv"
+
     def tables(self, block: Block) -> Iterator[Any]:
         """The lines of a block as a table of texts."""
         path = self.paths[block.file]

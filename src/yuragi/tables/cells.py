@@ -27,7 +27,7 @@ Storage = Literal["number", "boolean", "moment", "text"]
 def storage(column: pd.Series[Any]) -> Storage:
     """How the values of a column are kept: as numbers, truth values, moments (dates, times), or as text or a mixture."""
     kind = column.dtype
-    if isinstance(kind, pd.CategoricalDtype):
+    if isinstance(kind, (pd.CategoricalDtype, pd.StringDtype)):
         return "text"
     if pd.api.types.is_bool_dtype(kind):
         return "boolean"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,7 +49,7 @@ def unusual(column: Column, values: Floats, written: pd.Series[Any]) -> list[Unu
     """
     notes = []
 
-    def note(which: np.ndarray[Any, Any], what: str, how: str, show: Any = None) -> None:
+    def note(which: np.ndarray[Any, Any], what: str, how: str, show: Callable[[int], str] | None = None) -> None:
         if which.any():
             row = int(which.argmax())
             first = None if show is None else (row, show(row))
@@ -63,10 +63,13 @@ def unusual(column: Column, values: Floats, written: pd.Series[Any]) -> list[Unu
     note(unseen, "value", " that the training table had not", lambda row: shown(written.iloc[row]))
     if column.quantiles:
         low, high = column.quantiles[0], column.quantiles[-1]
-        show = dates.written if column.kind == "date" else "{:g}".format
+        show: Callable[[float], str] = dates.written if column.kind == "date" else "{:g}".format
         outside = np.isfinite(values) & ((values < low) | (values > high))
         note(
-            outside, "value", f" outside the training range {show(low)} to {show(high)}", lambda row: show(values[row])
+            outside,
+            "value",
+            f" outside the training range {show(low)} to {show(high)}",
+            lambda row: show(float(values[row])),
         )
     return notes
 
