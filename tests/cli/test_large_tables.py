@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +52,24 @@ def test_the_size_decides(folder: Path, capsys: pytest.CaptureFixture[str], monk
     pd.read_csv("train.csv").to_parquet("train.parquet")
     notes = json.loads(run(capsys, *fit[:1], "train.parquet", *fit[2:], "--json").out)["notes"]
     assert notes == ["the table is read in blocks: it has about 480 cells, and up to 100 are read whole"]
+
+
+def test_a_pipe_is_read_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo("pipe")
+    data = Path("new.csv").read_bytes()
+    writer = threading.Thread(target=lambda: Path("pipe").write_bytes(data))
+    writer.start()
+    ended = run(capsys, "predict", "price.yuragi", "pipe", "-o", "out.csv")
+    writer.join()
+    assert ended.out == "predicted price for 12 rows; wrote out.csv\n"
+
+
+def test_columns_of_the_same_name_are_noted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = Path("train.csv").read_text()
+    Path("train.csv").write_text(text.replace("colour", "size", 1))
+    ended = run(capsys, "fit", "train.csv", "-t", "price", "-o", "m.yuragi", "--stream", *QUICK)
+    assert ended.code == 0
+    assert "note: train.csv: columns have the same name: 'size' became 'size.1'" in ended.err
 
 
 @pytest.mark.parametrize("given", [("part-*.csv",), ("part-0.csv", "part-1.csv", "part-2.csv")])

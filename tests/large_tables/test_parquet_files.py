@@ -73,10 +73,10 @@ def test_damaged_files_are_told_of(tmp_path: Path) -> None:
     frame().to_parquet(path)
     data = path.read_bytes()
     path.write_bytes(data[:-20])
-    with pytest.raises(TableError, match=r"t\.parquet is damaged"):
+    with pytest.raises(TableError, match=r"t\.parquet is a damaged Parquet file"):
         open_files(path)
     path.write_bytes(data[:4] + bytes(200) + data[204:])
-    with pytest.raises(TableError, match=r"t\.parquet is damaged"):
+    with pytest.raises(TableError, match=r"t\.parquet is a damaged Parquet file"):
         open_files(path).read()
     pq.write_table(pa.table({"a": [[1]], "b": [1]}), path)
     with pytest.warns(TableWarning, match="columns of lists or records are left out"):

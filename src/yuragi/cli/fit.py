@@ -60,7 +60,6 @@ def fit(
     place = options.device(device)
     options.a_file(output, "--output")
     blocks = tables.in_blocks(table, stream)
-    notes: list[str] = []
     fitted: Callable[..., TableModel]
     if blocks is None:
         given = tables.read_together(table, encoding, delimiter, sheet)
@@ -69,10 +68,10 @@ def fit(
 
         fitted = partial(fit_table, given.frame, sha256=given.sha256)
     else:
-        tables.no_sheet(sheet)
+        files, notes = tables.opened(table, encoding, delimiter, sheet, as_json)
         from yuragi.large_tables import fit_files
 
-        fitted = partial(fit_files, table, encoding=encoding, delimiter=delimiter)
+        fitted = partial(fit_files, files)
         notes.append(f"the table is read in blocks: {blocks}")
     from yuragi.training import ConvergenceWarning
 

@@ -55,24 +55,22 @@ def predict(
 
     fitted = load_table_model(model, place)
     if folder or engine == options.EngineName.ray or tables.in_blocks(table, stream) is not None:
-        tables.no_sheet(sheet)
+        files, notes = tables.opened(table, encoding, delimiter, sheet, as_json)
         from yuragi.large_tables import predict_files
 
         with bar(f"predicting {fitted.schema.target.name}", quiet=as_json) as report:
             done = predict_files(
                 fitted,
-                table,
+                files,
                 output,
                 level=level,
                 samples=samples,
                 seed=seed,
                 engine=engine.value,
                 output_encoding=output_encoding,
-                encoding=encoding,
-                delimiter=delimiter,
                 progress=report,
             )
-        rows, added, notes = done.rows, list(done.added), list(done.notes)
+        rows, added, notes = done.rows, list(done.added), [*notes, *done.notes]
     else:
         given = tables.read_for(fitted, table, encoding, delimiter, sheet)
         predicted = fitted.predict_table(given.frame, level, samples, seed)

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 import typer
 
 from yuragi.cli import console
+from yuragi.cli.progress import bar
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from yuragi.large_tables import TableFiles
     from yuragi.tables import TableModel
 
 
@@ -87,17 +89,28 @@ def read_together(paths: list[Path], encoding: str | None, delimiter: str | None
 
     if len(paths) == 1 and (paths[0].exists() or not glob.has_magic(str(paths[0]))):
         return read(paths[0], encoding, delimiter, sheet)
-    no_sheet(sheet)
-    from yuragi.large_tables import open_files
-
-    files = open_files(paths, encoding=encoding, delimiter=delimiter)
-    return Given(files.read(), files.sha256(), [])
+    files, notes = opened(paths, encoding, delimiter, sheet, quiet=True)
+    return Given(files.read(), files.sha256(), notes)
 
 
-def no_sheet(sheet: str | None) -> None:
-    """Refuse a sheet, where there is no workbook."""
+def opened(
+    paths: list[Path], encoding: str | None, delimiter: str | None, sheet: str | None, quiet: bool = False
+) -> tuple[TableFiles, list[str]]:
+    """Files as one table that is read in blocks, and what is to be said of its columns.
+
+    Raises:
+        TableError: they are no parts of one table.
+        OSError: one cannot be read.
+    """
     if sheet is not None:
         raise typer.BadParameter("--sheet is of one workbook: save its sheets as CSV files to use them as one table")
+    from yuragi.large_tables import open_files
+    from yuragi.tables import TableWarning
+
+    with warnings.catch_warnings(record=True) as caught, bar("reading", quiet) as report:
+        warnings.simplefilter("always", TableWarning)
+        files = open_files(paths, encoding=encoding, delimiter=delimiter, told=report)
+    return files, [str(one.message) for one in caught]
 
 
 def read_for(

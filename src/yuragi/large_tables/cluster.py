@@ -6,8 +6,10 @@ nothing is lost, and nothing is there twice.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +32,15 @@ def run_on_ray(model: TableModel, task: Task, outputs: Sequence[str]) -> list[Do
         import ray
         import ray.data
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError('--engine ray needs ray: pip install "yuragi[ray]"', name="ray") from error
+        raise ModuleNotFoundError('the engine ray needs ray: pip install "yuragi[ray]"', name="ray") from error
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.yuragi"
         model.save(path)
         held = path.read_bytes()
     if not ray.is_initialized():
         ray.init(include_dashboard=False, log_to_driver=False)
-    absolute = [str(Path(output).absolute()) for output in outputs]
+    absolute = [os.path.abspath(output) for output in outputs]
+    task = replace(task, files=replace(task.files, paths=tuple(map(os.path.abspath, task.files.paths))))
     workers = max(1, min(len(outputs), int(ray.cluster_resources().get("CPU", 1))))  # type: ignore[no-untyped-call]
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False

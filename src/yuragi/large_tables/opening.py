@@ -67,11 +67,15 @@ def open_files(
 def too_large(sources: FileNames) -> str | None:
     """What makes a table too large to be read into memory by `yuragi.tables.read_table`, in words; None where it is not.
 
+    What is no regular file, as a pipe, can be read once only, and is not looked into.
+
     Raises:
         TableError: a pattern that no file has.
         OSError: a file is not there.
     """
     paths = _expanded(sources)
+    if not all(os.path.isfile(path) or not os.path.exists(path) for path in paths):
+        return None
     size = sum(os.path.getsize(path) for path in paths)
     if size > LARGEST:
         return f"it has {size:,} bytes, and up to {LARGEST:,} are read whole"

@@ -60,8 +60,8 @@ def predict_files(
         model: as `fit_files` or `fit_table` gives it, or `load_table_model`.
         source: paths, patterns, or what `open_files` has opened.
         output: a file (.csv, .csv.gz or .parquet), "-" for standard output, or a folder, which then gets a file for each
-            file of the source, under its name. A path that ends in a slash is a folder, and is made. Every file is there
-            whole, or not at all.
+            file of the source that has rows, under its name. A path that ends in a slash is a folder, and is made. Every
+            file is there whole, or not at all.
         level: probability that the interval from _lower to _upper holds the target.
         samples: draws.
         seed: of the draws.
@@ -111,6 +111,7 @@ def predict_files(
             done = run_on_ray(model, task, written)
         else:
             done = [task.run(model, [place], path, progress) for place, path in enumerate(written)]
+    written = [path for path, one in zip(written, done, strict=True) if one.rows]
     rows, unusual = 0, list[Unusual]()
     for one in done:
         unusual = together(unusual, one.unusual, rows)
