@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 import yuragi as yu
+from yuragi.held_out import HeldOut
 from yuragi.large_tables.shuffled import Part, ShuffledRows
 from yuragi.tables import TableError
 
@@ -132,3 +133,12 @@ def test_alternatives_are_chosen_by_the_sample_alone(monkeypatch: pytest.MonkeyP
         assert chosen.held_out == 20
     with pytest.raises(TypeError, match="ShuffledRows has no sample to choose by"):
         fitted(None)
+
+
+def test_the_sample_counts_as_the_share_of_all_rows_that_candidates_see() -> None:
+    data = rows(batch_size=32)
+    data.sample = torch.randn(100, 2), torch.randn(100, 1)
+    bnn = yu.bayesianize(nn.Linear(2, 1), likelihood=yu.Gaussian(0.1), seed=0)
+    held_out = HeldOut.of(bnn, data, None, None)
+    assert len(held_out.y) == 20
+    assert held_out.trained == pytest.approx(80 / 1000)

@@ -16,7 +16,7 @@ from yuragi.tables.delimited import COLUMNS
 from yuragi.tables.errors import TableError, listed
 from yuragi.tables.reading import LARGEST
 
-_CELLS, _ROWS = 1 << 20, 1 << 16  # of the rows that are read at once, at most
+_CELLS, _ROWS = 1 << 20, 1 << 14  # of the rows that are read at once, at most
 
 
 @dataclass(frozen=True)
