@@ -38,10 +38,12 @@ class Batches:
     Attributes:
         num_data: N.
         steps: number of minibatches an epoch.
+        sample: (x, y) of some of the data in memory, by which alternatives are chosen; None where there is none.
     """
 
     num_data: int
     steps: int
+    sample: tuple[Any, Tensor] | None = None
 
     def __iter__(self) -> Iterator[Batch]:
         """Start an epoch."""
@@ -162,7 +164,8 @@ def batches(
     """Any form of training data as `Batches`.
 
     Args:
-        data: (x, y) of tensors or arrays (x may be a tuple or dict of them), a Dataset of pairs, or a DataLoader of them.
+        data: (x, y) of tensors or arrays (x may be a tuple or dict of them), a Dataset of pairs, a DataLoader of them, or
+            `Batches` that are made already, which stay as they are.
         like: on its device the batches are put, and in its dtype are floating-point inputs and targets.
         batch_size: rows a minibatch, `usual_batch_size` where None; a DataLoader keeps its own.
         sample_weight: [N] or None; only for data in memory.
@@ -183,6 +186,8 @@ def batches(
         return InMemory(x, y, batch_size or usual_batch_size(len(y)), weight, generator)
     if sample_weight is not None:
         raise ValueError("sample_weight needs data in memory: fit(bnn, (x, y), sample_weight=...)")
+    if isinstance(data, Batches):
+        return data
     if isinstance(data, DataLoader):
         return Loaded(_with_index(data) if indexed else data, indexed, device, dtype)
     if isinstance(data, IterableDataset):

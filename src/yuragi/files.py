@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from yuragi import likelihoods, posteriors, priors, quantization
 from yuragi.bayesian import Bayesian
-from yuragi.container import Contents, check_writable, packed, read, write_atomically
+from yuragi.container import Contents, check_writable, packed, read, replacing, write_atomically
 from yuragi.conversion import bayesianize
 from yuragi.described import Described, FileError
 from yuragi.estimators import ESTIMATORS, Estimator
@@ -30,6 +30,7 @@ __all__ = [
     "check_writable",
     "load",
     "read",
+    "replacing",
     "restored",
     "save",
     "write_atomically",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +23,7 @@ _MOST_LEFT_OUT = 10  # of which the reasons are printed
 
 
 def fit(
-    table: options.Table,
+    table: options.Tables,
     target: Annotated[str, typer.Option("--target", "-t", help="The column to predict.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help="The model's file.", show_default=False)],
     task: Annotated[
@@ -54,8 +56,11 @@ def fit(
     encoding: options.Encoding = None,
     delimiter: options.Delimiter = None,
     sheet: options.Sheet = None,
+    stream: options.Stream = None,
 ) -> None:
     """Learn to predict a column of a table, and check the error bars on rows held out.
+
+    What is larger than 256 MiB or 20 million cells is read in blocks, in bounded memory: see docs/large_tables.md.
 
     The first Ctrl-C stops the fit and keeps what it has learnt; the second aborts, and no file is written.
     """
@@ -63,9 +68,24 @@ def fit(
         raise typer.BadParameter("--resume needs --checkpoint, the folder to continue from")
     place = options.device(device)
     options.a_file(output, "--output")
-    given = tables.read(table, encoding, delimiter, sheet)
     from yuragi.checkpoints import CheckpointWarning
-    from yuragi.tables import fit_table
+
+    blocks = tables.in_blocks(table, stream)
+    fitted: Callable[..., TableModel]
+    if blocks is None:
+        given = tables.read_together(table, encoding, delimiter, sheet)
+        notes = given.notes
+        from yuragi.tables import fit_table
+
+        fitted = partial(fit_table, given.frame, sha256=given.sha256, checkpoint=checkpoint, resume=resume)
+    elif checkpoint is not None:
+        raise typer.BadParameter(f"--checkpoint is for tables read together, and this one is read in blocks: {blocks}")
+    else:
+        files, notes = tables.opened(table, encoding, delimiter, sheet, as_json)
+        from yuragi.large_tables import fit_files
+
+        fitted = partial(fit_files, files)
+        notes.append(f"the table is read in blocks: {blocks}")
     from yuragi.training import ConvergenceWarning
 
     shown = warnings.showwarning
@@ -82,10 +102,9 @@ def fit(
         warnings.simplefilter("always", CheckpointWarning)
         warnings.showwarning = show  # until the block ends
         with bar(f"fitting {target}", quiet=as_json) as report:
-            model = fit_table(
-                given.frame,
-                target,
-                None if task is None else task.value,
+            model = fitted(
+                target=target,
+                task=None if task is None else task.value,
                 held_out=held_out,
                 posterior=posterior.value,
                 members=members,
@@ -94,9 +113,6 @@ def fit(
                 device=place,
                 time_budget=time_budget,
                 progress=lambda done: _reported(report, interrupt, done),
-                checkpoint=checkpoint,
-                resume=resume,
-                sha256=given.sha256,
             )
         model.save(output)
     history = model.tabular.history
@@ -106,7 +122,7 @@ def fit(
     ):
         more = "a longer --time-budget" if history.stopped == "time" else "more --epochs"
         console.note(f"the fit stopped while it was still improving: give it {more}")
-    _tell(model, given, output, interrupt.asked, time.perf_counter() - start, as_json)
+    _tell(model, notes, output, interrupt.asked, time.perf_counter() - start, as_json)
 
 
 def _reported(report: Report, interrupt: Interrupt, done: float) -> bool:
@@ -114,9 +130,7 @@ def _reported(report: Report, interrupt: Interrupt, done: float) -> bool:
     return interrupt.asked
 
 
-def _tell(
-    model: TableModel, given: tables.Given, output: Path, interrupted: bool, seconds: float, as_json: bool
-) -> None:
+def _tell(model: TableModel, notes: list[str], output: Path, interrupted: bool, seconds: float, as_json: bool) -> None:
     schema, found = model.schema, model.about["scores"]
     says = [] if found is None else scores.verdict(found)
     if as_json:
@@ -132,12 +146,12 @@ def _tell(
                 "left_out": left_out,
                 "interrupted": interrupted,
                 "verdict": says,
-                "notes": given.notes,
+                "notes": notes,
                 **about,
             }
         )
         return
-    tables.say_notes(given.notes, as_json)
+    tables.say_notes(notes, as_json)
     for one in schema.left_out[:_MOST_LEFT_OUT]:
         console.note(f"column {one.name!r} is left out ({one.reason})")
     if len(schema.left_out) > _MOST_LEFT_OUT:

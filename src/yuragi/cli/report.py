@@ -41,7 +41,7 @@ def report(
     from yuragi.tables import load_table_model
 
     fitted = load_table_model(model, place)
-    given = tables.read_for(fitted, table, encoding, delimiter, sheet)
+    given = tables.read_for(fitted, [table], encoding, delimiter, sheet)
     comparison = None if compare is None else Comparison.read(compare)
     write(fitted, given.frame, output, lang=lang.value, seed=seed, comparison=comparison)
     tables.say_notes(given.notes, as_json)

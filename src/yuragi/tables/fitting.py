@@ -23,7 +23,7 @@ from yuragi.tables.frames import as_frame
 from yuragi.tables.model import TableModel
 from yuragi.tables.schema import Schema, Task
 from yuragi.tables.scores import compared
-from yuragi.tabular import Posterior, fit_tabular
+from yuragi.tabular import Posterior, TabularModel, fit_tabular
 
 HELD_OUT = 0.2
 """Share of the rows that are held out to check the error bars, where nothing is said."""
@@ -123,16 +123,27 @@ def fit_table(
         encoded = encoder.transform(known.iloc[checked].reset_index(drop=True))
         prediction = tabular.predict(encoded, seed=seed)
         scores = compared(prediction, baselines.predictions(encoded), targets[checked])
+    about = {
+        "data": {"sha256": sha256 or _sha256(frame), "rows": len(frame), "columns": frame.shape[1]},
+        "rows": {"learnt from": len(learnt), "held out": len(checked), "without a target": len(frame) - len(known)},
+        "scores": scores,
+        **described_fit(tabular, posterior, time_budget, seed, time.perf_counter() - start),
+    }
+    return TableModel(schema, encoder, tabular, baselines, about)
+
+
+def described_fit(
+    tabular: TabularModel, posterior: Posterior, time_budget: float | None, seed: int, seconds: float
+) -> dict[str, Any]:
+    """What `TableModel.about` says of a fit that has just been done, without its data and its scores."""
     history = tabular.history
     assert history is not None
-    about = {
+    return {
         "versions": {
             "yuragi": yuragi.__version__,
             "Python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in _PACKAGES},
         },
-        "data": {"sha256": sha256 or _sha256(frame), "rows": len(frame), "columns": frame.shape[1]},
-        "rows": {"learnt from": len(learnt), "held out": len(checked), "without a target": len(frame) - len(known)},
         "seed": seed,
         "settings": {
             "posterior": posterior if isinstance(posterior, str) else repr(posterior),
@@ -142,14 +153,12 @@ def fit_table(
             "stopped": history.stopped,
             "device": str(tabular.bnn.reference_tensor.device),
         },
-        "seconds": round(time.perf_counter() - start, 2),
-        "scores": scores,
+        "seconds": round(seconds, 2),
         "training_curve": {
             "loss": [float(f"{loss:.6g}") for loss in history.loss if math.isfinite(loss)],
             "validation": [list(pair) for pair in history.validation],
         },
     }
-    return TableModel(schema, encoder, tabular, baselines, about)
 
 
 def _sha256(frame: pd.DataFrame) -> str:

@@ -21,7 +21,7 @@ from yuragi.tabular import TabularModel
 
 SAMPLES = 100
 """Draws of a prediction where nothing is said; anchored members have one each."""
-_TOGETHER = 1 << 16  # rows predicted at once: memory is bounded by them
+_TOGETHER = 1 << 14  # rows predicted at once: memory is bounded by them
 
 
 @dataclass(frozen=True)

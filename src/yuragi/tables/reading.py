@@ -82,11 +82,7 @@ def read_table(
         raise TableError(f"{name} has no columns")
     if not len(frame):
         raise TableError(f"{name} has a header and no rows")
-    names, renamed = distinct_names([str(column) for column in frame.columns])
-    if renamed:
-        listed = ", ".join(f"{shown(old)} became {shown(new)}" for new, old in list(renamed.items())[:10])
-        warnings.warn(f"{name}: columns have the same name: {listed}", TableWarning, stacklevel=2)
-    return frame.set_axis(names, axis=1)
+    return frame.set_axis(distinct([str(column) for column in frame.columns], name), axis=1)
 
 
 def distinct_names(names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
@@ -138,3 +134,12 @@ def _unpacked(data: bytes, name: str) -> bytes:
     if len(unpacked) > LARGEST:
         raise TableError(f"{name} is larger than {LARGEST:,} bytes when decompressed: take a sample")
     return unpacked
+
+
+def distinct(names: list[str], source: str) -> list[str]:
+    """Names of columns, each once and none empty, with a `TableWarning` where some were the same."""
+    found, renamed = distinct_names(names)
+    if renamed:
+        listed = ", ".join(f"{shown(old)} became {shown(new)}" for new, old in list(renamed.items())[:10])
+        warnings.warn(f"{source}: columns have the same name: {listed}", TableWarning, stacklevel=3)
+    return found
