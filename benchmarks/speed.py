@@ -95,7 +95,7 @@ def seconds(call: Call, repeats: int) -> float:
     return statistics.median(taken)
 
 
-def times(case: Case, methods: dict[str, Calls], rounds: int) -> tuple[float, dict[str, dict[str, list[float]]]]:
+def times(methods: dict[str, Calls], rounds: int) -> tuple[float, dict[str, dict[str, list[float]]]]:
     """Milliseconds of the deterministic step, and ratios of each method in each round."""
     base = methods[DETERMINISTIC]
     repeats = 20 if seconds(base.step, 3) < 0.005 else 5
@@ -134,6 +134,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
     parser.add_argument("--methods", nargs="+", default=list(METHODS)[1:], choices=list(METHODS)[1:])
+    parser.add_argument("--memory", action="store_true", help="measure peak memory too")
     parser.add_argument("--out", type=Path, help="a Markdown file")
     parser.add_argument("--memory-of", nargs=2, metavar=("METHOD", "CASE"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -142,10 +143,8 @@ def main() -> None:
     if arguments.memory_of:
         print_memory(arguments.memory_of[0], CASES[arguments.memory_of[1]])
         return
-    lines = [
-        "| network, batch | method | step / deterministic | draw / forward | peak memory, MB |",
-        "|---|---|---|---|---|",
-    ]
+    heads = ["network, batch", "method", "step / deterministic", "draw / forward"] + ["peak MB"] * arguments.memory
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
 
     def add(*cells: str) -> None:
         lines.append(f"| {' | '.join(cells)} |")
@@ -154,17 +153,18 @@ def main() -> None:
     for name in arguments.cases:
         case = CASES[name]
         found = {method: made(method, case) for method in (DETERMINISTIC, *arguments.methods)}
-        step, ratios = times(
-            case, {method: one for method, one in found.items() if isinstance(one, Calls)}, arguments.rounds
-        )
-        add(name, DETERMINISTIC, f"{step:.2f} ms", "", f"{megabytes(DETERMINISTIC, name, arguments.threads):.0f}")
-        for method in arguments.methods:
-            calls = found[method]
+        running = {method: calls for method, calls in found.items() if isinstance(calls, Calls)}
+        step, ratios = times(running, arguments.rounds)
+        for method, calls in found.items():
             if isinstance(calls, str):
-                add(name, method, calls, "", "")
-                continue
-            columns = [f"{statistics.median(r):.2f} ({min(r):.2f}–{max(r):.2f})" for r in ratios[method].values()]
-            add(name, method, *columns, f"{megabytes(method, name, arguments.threads):.0f}")
+                cells = [calls, ""]
+            elif method == DETERMINISTIC:
+                cells = [f"{step:.2f} ms", ""]
+            else:
+                cells = [f"{statistics.median(r):.2f} ({min(r):.2f}–{max(r):.2f})" for r in ratios[method].values()]
+            if arguments.memory:
+                cells.append("" if isinstance(calls, str) else f"{megabytes(method, name, arguments.threads):.0f}")
+            add(name, method, *cells)
     lines.append(
         f"\n{datetime.date.today()}, yuragi {yu.__version__}, torch {torch.__version__}, {arguments.threads} threads, "
         f"{arguments.rounds} rounds, {platform.machine()}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -69,6 +71,34 @@ def test_rows_that_fit_into_the_buffer_are_read_once() -> None:
     data.read = lambda block: (read.append(block), inner(block))[1]  # type: ignore[func-returns-value]
     assert order(data) != order(data)
     assert sorted(read) == list(range(20))
+
+
+@pytest.mark.parametrize("buffer", [100, 5000])
+@pytest.mark.parametrize("block_reads", [10, 31, 45])
+def test_a_fit_that_was_interrupted_ends_as_one_that_was_not(buffer: int, block_reads: int, tmp_path: Path) -> None:
+    def fit(read_most: int, **settings: Any) -> yu.Bayesian:
+        data, read = rows(batch_size=16, buffer=buffer, seed=3), list[int]()
+        inner = data.read
+
+        def counted(block: int) -> Iterator[Part]:
+            if len(read) == read_most:
+                raise OSError("the disk is gone")
+            read.append(block)
+            return inner(block)
+
+        data.read = counted
+        torch.manual_seed(0)
+        bnn = yu.bayesianize(nn.Linear(2, 1), likelihood=yu.Gaussian(10.0), seed=0)
+        yu.fit(bnn, data, epochs=3, lr=1e-3, kl_weight=1.0, seed=0, **settings)
+        return bnn
+
+    folder = {"checkpoint": tmp_path, "every": 0.0}
+    if buffer < 1000 or block_reads < 20:  # else the blocks are read once and no more
+        with pytest.raises(OSError, match="the disk is gone"):
+            fit(block_reads, **folder)
+    resumed, whole = fit(10**6, resume=True, **folder), fit(10**6)
+    for one, other in zip(resumed.parameters(), whole.parameters(), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_rows_that_come_and_go_are_noticed() -> None:

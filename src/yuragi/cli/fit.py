@@ -77,9 +77,7 @@ def fit(
         notes = given.notes
         from yuragi.tables import fit_table
 
-        fitted = partial(fit_table, given.frame, sha256=given.sha256, checkpoint=checkpoint, resume=resume)
-    elif checkpoint is not None:
-        raise typer.BadParameter(f"--checkpoint is for tables read together, and this one is read in blocks: {blocks}")
+        fitted = partial(fit_table, given.frame, sha256=given.sha256)
     else:
         files, notes = tables.opened(table, encoding, delimiter, sheet, as_json)
         from yuragi.large_tables import fit_files
@@ -112,6 +110,8 @@ def fit(
                 seed=seed,
                 device=place,
                 time_budget=time_budget,
+                checkpoint=checkpoint,
+                resume=resume,
                 progress=lambda done: _reported(report, interrupt, done),
             )
         model.save(output)

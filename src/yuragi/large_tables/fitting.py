@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -49,6 +50,8 @@ def fit_files(
     device: torch.device | str | None = None,
     time_budget: float | None = None,
     progress: Progress | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
     encoding: str | None = None,
     delimiter: str | None = None,
 ) -> TableModel:
@@ -73,6 +76,8 @@ def fit_files(
         time_budget: seconds for the fit, from when the columns are known; it may end within an epoch.
         progress: called with the share of the whole job that is done, as for `fit_table`. Where it stops the job before the
             fit has begun, there is no model.
+        checkpoint: a folder for checkpoints of the fit, one a minute, as for `yuragi.fit`.
+        resume: continue from the newest; the columns are found again before.
         encoding: of text, as for `open_files`.
         delimiter: of text, as for `open_files`.
 
@@ -131,6 +136,8 @@ def fit_files(
             epochs=epochs,
             time_budget=time_budget,
             progress=None if progress is None else lambda done: progress(_LEARNT + (1 - _LEARNT) * done),
+            checkpoint=checkpoint,
+            resume=resume,
             device=device,
             seed=seed,
         )

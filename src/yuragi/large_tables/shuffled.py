@@ -87,14 +87,20 @@ class ShuffledRows(Batches):
         if seen != self.num_data:
             raise TableError(f"there are {seen:,} rows to learn from where there were {self.num_data:,}: start again")
 
+    def generators(self) -> list[torch.Generator]:
+        """That of the order."""
+        return [self.generator]
+
     def _shuffled(self) -> Iterator[Part]:
         """Rows in a random order, as many at a time as make whole minibatches, except for the last."""
+        # drawn in every epoch, needed or not: an epoch that is begun again elsewhere is to have the same order
+        blocks = torch.randperm(self.blocks, generator=self.generator).tolist()
         if self._all is not None:
             yield self._permuted(self._all, self.num_data)
             return
         pool: Part | None = None
         held = capacity = 0
-        for block in torch.randperm(self.blocks, generator=self.generator).tolist():
+        for block in blocks:
             for part in self.read(block):
                 if pool is None:
                     capacity = self._capacity(part[0])
@@ -114,7 +120,9 @@ class ShuffledRows(Batches):
                             into[:held] = one
         if pool is not None and held:
             if held == self.num_data:  # all that there are
-                self._all = tuple(one[:held] for one in pool)  # type: ignore[assignment]
+                order = pool[2][:held].argsort()
+                pool = self._all = tuple(one[order] for one in pool)  # type: ignore[assignment]
+            assert pool is not None
             yield self._permuted(pool, held)
 
     def _permuted(self, pool: Part, held: int) -> Part:

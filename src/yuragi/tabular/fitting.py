@@ -168,6 +168,8 @@ def fit_streamed(
     epochs: int | None = None,
     time_budget: float | None = None,
     progress: Progress | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
     device: torch.device | str | None = None,
     seed: int = 0,
 ) -> TabularModel:
@@ -188,6 +190,8 @@ def fit_streamed(
         epochs: passes over all rows; None: as `fit_tabular`, but no more than make 20,000 steps, and one at least.
         time_budget: seconds for all of it, as for `yuragi.fit`.
         progress: told how far all of it is, and may stop it, as for `yuragi.fit`.
+        checkpoint: a folder for checkpoints, one a minute, as for `yuragi.fit`.
+        resume: continue from the newest, as for `yuragi.fit`.
         device: where to train and to predict; None: the CPU.
         seed: of everything random; the global random state is left alone.
 
@@ -220,6 +224,8 @@ def fit_streamed(
         kl_weight=plan.kl_weight,
         time_budget=time_budget,
         progress=progress,
+        checkpoint=checkpoint,
+        resume=resume,
         seed=seed,
         **settings,
     )
