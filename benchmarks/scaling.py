@@ -1,15 +1,17 @@
 """How the cost grows with parameters, draws, members and rows.
 
-    python benchmarks/scaling.py --out docs/scaling.md      # a Markdown table, and scaling.png beside it
+    python benchmarks/scaling.py --out scaling.md           # a Markdown table, and scaling.png beside it
     python benchmarks/scaling.py --parameters 1e8           # one step at a hundred million parameters, and its memory
 
 Each figure is the least of several times; each number of parameters has a process of its own, for its peak memory. The
-exponent is the slope of log time on log size over the last three points: 1 is linear, and fixed costs make it less.
+model is a fixed cost and one for each more: it goes through the smallest size and the one before the largest, and its last
+column says what it foretells of the largest size relative to what was measured there.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import math
 import resource
 import subprocess
@@ -40,7 +42,8 @@ def least(call: Callable[[], object], repeats: int) -> float:
 
 
 def step_of(bnn: yu.Bayesian, x: torch.Tensor, y: torch.Tensor) -> Callable[[], object]:
-    """One step of Adam."""
+    """One step of Adam, with the noise of `fit`."""
+    bnn.keeping_noise().__enter__()  # for as long as the process runs
     optimizer = torch.optim.Adam(bnn.parameters(), lr=1e-3, fused=True)
     bnn.train()
 
@@ -88,21 +91,36 @@ def members() -> Curve:
     return curve
 
 
-def exponent(curve: Curve) -> float:
-    """Slope of log time on log size over the last three points."""
-    (a, s), (b, t) = curve[-3], curve[-1]
-    return math.log(t / s) / math.log(b / a)
+def model(curve: Curve) -> tuple[float, float]:
+    """Fixed cost and cost of each more, through the smallest size and the one before the largest."""
+    (a, s), (b, t) = curve[0], curve[-2]
+    each = (t - s) / (b - a)
+    return s - each * a, each
+
+
+def foretold(curve: Curve) -> float:
+    """What the model says of the largest size, relative to what was measured."""
+    fixed, each = model(curve)
+    size, cost = curve[-1]
+    return (fixed + each * size) / cost
 
 
 def report(curves: dict[str, Curve], memory: Sequence[tuple[float, float]], threads: int) -> str:
     """All curves as a Markdown table."""
-    lines = ["| what grows | size: milliseconds | exponent at the end |", "|---|---|---|"]
+    lines = [
+        "| what grows | size: milliseconds | fixed, ms | each more, µs | foretold / measured |",
+        "|---|---|---|---|---|",
+    ]
     for name, curve in curves.items():
         cells = ", ".join(f"{size:,.0f}: {1e3 * seconds:.3g}" for size, seconds in curve)
-        lines.append(f"| {name} | {cells} | {exponent(curve):.2f} |")
+        fixed, each = model(curve)
+        lines.append(f"| {name} | {cells} | {1e3 * fixed:.2g} | {1e6 * each:.2g} | {foretold(curve):.2f} |")
     cells = ", ".join(f"{count:.0e}: {peak:.2f}" for count, peak in memory)
-    lines += ["", f"Peak memory of a step by parameters, GiB: {cells}.", ""]
-    return "\n".join([*lines, f"yuragi {yu.__version__}, torch {torch.__version__}, {threads} threads."])
+    fixed, each = model(list(memory))
+    lines += ["", f"Peak memory of a step by parameters, GiB: {cells}; {each * 2**30:.0f} bytes each, "]
+    lines[-1] += f"{fixed:.2f} GiB fixed, foretold / measured {foretold(list(memory)):.2f}."
+    lines += ["", f"yuragi {yu.__version__}, torch {torch.__version__}, {threads} threads, {datetime.date.today()}."]
+    return "\n".join(lines)
 
 
 def plot(curves: dict[str, Curve], path: Path) -> None:

@@ -341,7 +341,7 @@ def test_a_state_that_no_file_can_hold_is_named(tmp_path: Path) -> None:
         def state_dict(self) -> dict[str, Any]:
             return {**super().state_dict(), "rows": {1, 2}}
 
-    with pytest.raises(TypeError, match="no checkpoint can hold: /under way/optimizer state/rows is a set"):
+    with pytest.raises(TypeError, match="no checkpoint can hold: /under way/optimizer/state/rows is a set"):
         fitted("mean field", 5, tmp_path, optimizer=lambda groups: Own(groups, lr=1e-3))
 
 

@@ -21,12 +21,11 @@ CPU = torch.device("cpu")
 def make(data: Any, batch_size: int = 4, weight: Any = None, indexed: bool = False, seed: int | None = 0) -> Batches:
     return batches(
         data,
+        X,
         batch_size=batch_size,
         sample_weight=weight,
         indexed=indexed,
         generator=None if seed is None else torch.Generator().manual_seed(seed),
-        device=CPU,
-        dtype=torch.float32,
     )
 
 

@@ -96,6 +96,20 @@ def test_progress_is_of_the_whole_job_and_not_told_too_often(clock: list[float])
     assert told[-1] == pytest.approx(0.25 + 0.6 * 0.75)
 
 
+def test_turns_last_as_long_as_the_time(clock: list[float]) -> None:
+    told: list[float] = []
+    first, second = Part(Job(time_budget=10.0, progress=told.append)).split([1, 1])
+    taken = []
+    for turn in first.turns(100):
+        taken.append(turn)
+        clock[0] += 2
+    assert taken == [0, 1, 2]
+    assert (first.done, told[-1]) == (1, 0.5)
+    clock[0] += 10
+    assert list(second.turns(100, least=4)) == [0, 1, 2, 3]
+    assert list(Part().turns(2, least=4)) == [0, 1]
+
+
 def test_who_watches_may_stop_it(clock: list[float]) -> None:
     job = Job(progress=lambda done: done >= 0.5)
     first, second = Part(job).split([1, 1])

@@ -139,6 +139,17 @@ def test_candidates_and_members_train_in_half_precision() -> None:
     assert history.loss[-1] < history.loss[0] - 1
 
 
+def test_double_precision_is_left_as_it_is() -> None:
+    bnn = yu.bayesianize(mlp().double(), likelihood=yu.Gaussian(0.5), seed=0)
+    x, y = (part.double() for part in rows())
+    losses = [
+        bnn.loss(x, y, 32, generator=torch.Generator().manual_seed(2), autocast=autocast)
+        for autocast in (None, torch.bfloat16)
+    ]
+    assert losses[0].dtype == losses[1].dtype == torch.float64
+    assert torch.equal(*losses)
+
+
 def test_what_is_refused() -> None:
     given: Any = "float8"
     with pytest.raises(ValueError, match="precision must be one of full, bf16, fp16, got 'float8'"):

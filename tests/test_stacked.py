@@ -32,7 +32,7 @@ def test_rows_are_layers_of_their_own(x: str, shape: tuple[int, ...], weight: st
     leaves = [one.requires_grad_() for one in given if one is not None]
     in_dims = (axes[x], axes[weight], None if bias is None else axes[bias])
     if any(axis is not None for axis in in_dims):
-        found = torch.func.vmap(stacked.linear, in_dims=in_dims)(*given)
+        found = torch.func.vmap(stacked.linear, in_dims=in_dims)(*given)  # type: ignore[arg-type]
     else:
         found = stacked.linear(*given).expand(ROWS, *shape[:-1], 2)  # type: ignore[arg-type]
 

@@ -2,6 +2,7 @@
 
 from yuragi import calibration, estimators, likelihoods, metrics, penalties, posteriors, priors, quantization
 from yuragi.bayesian import ELBO, Bayesian, NegativeELBO
+from yuragi.comparison import Comparison, compare
 from yuragi.conversion import bayesianize
 from yuragi.export import export_onnx
 from yuragi.files import FileError, load, save
@@ -17,6 +18,7 @@ __all__ = [
     "Bayesian",
     "Categorical",
     "ClassificationPrediction",
+    "Comparison",
     "ConvergenceWarning",
     "Epoch",
     "FileError",
@@ -29,6 +31,7 @@ __all__ = [
     "bayesianize",
     "calibration",
     "checkpoint_contexts",
+    "compare",
     "estimators",
     "export_onnx",
     "fit",

@@ -139,8 +139,7 @@ class Checkpoints:
 
     def take(self) -> dict[str, Any] | None:
         """The state of the training that now begins, where it was under way before."""
-        if self._to_replay:
-            raise RuntimeError("a training that was complete is done again")
+        assert not self._to_replay  # the fingerprint says that the fit has as many trainings as it had
         taken, self._under_way = self._under_way, None
         return taken
 

@@ -13,11 +13,13 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import safetensors.torch
 from safetensors import SafetensorError
@@ -127,11 +129,23 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file whole or not at all."""
+    with replacing(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write piece by piece, which is there, whole, at the end of the block, or not at all.
+
+    Raises:
+        OSError: it cannot be written there.
+    """
     path = check_writable(path)
-    temporary = path.with_name(f".yuragi-{os.getpid()}-{threading.get_ident()}.tmp")
+    # others may write there from other machines, whose processes have the same numbers
+    temporary = path.with_name(f".yuragi-{os.getpid()}-{threading.get_ident()}-{secrets.token_hex(4)}.tmp")
     try:
         with open(temporary, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -56,10 +56,12 @@ class Batches:
     Attributes:
         num_data: N.
         steps: number of minibatches an epoch.
+        sample: (x, y) of some of the data in memory, by which alternatives are chosen; None where there is none.
     """
 
     num_data: int
     steps: int
+    sample: tuple[Any, Tensor] | None = None
 
     def __iter__(self) -> Iterator[Batch]:
         """Start an epoch."""
@@ -237,24 +239,23 @@ class _CollateIndexed:  # a class, since worker processes may have to pickle it
 
 def batches(
     data: Any,
+    like: Tensor,
     *,
-    batch_size: int | None,
-    sample_weight: Any,
-    indexed: bool,
-    generator: torch.Generator | None,
-    device: torch.device,
-    dtype: torch.dtype,
+    batch_size: int | None = None,
+    sample_weight: Any = None,
+    indexed: bool = False,
+    generator: torch.Generator | None = None,
 ) -> Batches:
     """Any form of training data as `Batches`.
 
     Args:
-        data: (x, y) of tensors or arrays (x may be a tuple or dict of them), a Dataset of pairs, or a DataLoader of them.
+        data: (x, y) of tensors or arrays (x may be a tuple or dict of them), a Dataset of pairs, a DataLoader of them, or
+            `Batches` that are made already, which stay as they are.
+        like: on its device the batches are put, and in its dtype are floating-point inputs and targets.
         batch_size: rows a minibatch, `usual_batch_size` where None; a DataLoader keeps its own.
         sample_weight: [N] or None; only for data in memory.
         indexed: whether the batches must say which data they hold.
         generator: of the order of the rows.
-        device: where the batches are put.
-        dtype: dtype of floating-point inputs and targets.
 
     Raises:
         ValueError: empty, of unequal lengths, NaN or infinite; or indices are needed and cannot be had.
@@ -262,6 +263,7 @@ def batches(
     """
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    device, dtype = like.device, like.dtype
     if isinstance(data, (tuple, list)) and len(data) == 2:
         x, y = to_tensors(data[0], device, dtype), to_tensors(data[1], device, dtype)
         check_rows(x, y)
@@ -269,6 +271,8 @@ def batches(
         return InMemory(x, y, batch_size or usual_batch_size(len(y)), weight, generator)
     if sample_weight is not None:
         raise ValueError("sample_weight needs data in memory: fit(bnn, (x, y), sample_weight=...)")
+    if isinstance(data, Batches):
+        return data
     if isinstance(data, DataLoader):
         return Loaded(_with_index(data) if indexed else data, indexed, device, dtype)
     if isinstance(data, IterableDataset):

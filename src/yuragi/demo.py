@@ -15,7 +15,7 @@ from yuragi.conversion import bayesianize
 from yuragi.estimators import Estimator
 from yuragi.likelihoods import Gaussian
 from yuragi.posteriors import Anchored, MeanField, MeanFieldDistribution
-from yuragi.prediction import RegressionPrediction, predict
+from yuragi.prediction import NumericPrediction, RegressionPrediction, predict
 from yuragi.priors import FanIn, Normal
 from yuragi.training import Epoch, fit
 
@@ -105,21 +105,22 @@ def fit_as_in_the_article(
             bnn.posterior.rho.normal_(RHO_INIT, INIT_STD)
         share = torch.cat([torch.full((weight.numel,), KL_COEFFICIENT / weight.numel) for weight in bnn.weights]).to(x)
         optimizer = torch.optim.Adam(bnn.parameters(), lr=LR, fused=x.device.type in ("cpu", "cuda"))
-        for epoch in range(1, epochs + 1):
-            sums = [0.0, 0.0, 0.0]
-            for index in torch.randperm(len(x), device=x.device).split(BATCH_SIZE):
-                q = bnn.q()
-                assert isinstance(q, MeanFieldDistribution)
-                error = F.mse_loss(bnn.run(q, (x[index],), {}), y[index])
-                loss = error + prior.kl_from_normal(q.means, q.sigma, counts=share).sum()
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
+        with bnn.keeping_noise():
+            for epoch in range(1, epochs + 1):
+                sums = [0.0, 0.0, 0.0]
+                for index in torch.randperm(len(x), device=x.device).split(BATCH_SIZE):
+                    q = bnn.q()
+                    assert isinstance(q, MeanFieldDistribution)
+                    error = F.mse_loss(bnn.run(q, (x[index],), {}), y[index])
+                    loss = error + prior.kl_from_normal(q.means, q.sigma, counts=share).sum()
+                    optimizer.zero_grad()
+                    loss.backward()
+                    optimizer.step()
+                    if progress is not None:
+                        parts = (loss.item(), -error.item(), q.kl(bnn.prior).item())
+                        sums = [total + part * len(index) / len(x) for total, part in zip(sums, parts, strict=True)]
                 if progress is not None:
-                    parts = (loss.item(), -error.item(), q.kl(bnn.prior).item())
-                    sums = [total + part * len(index) / len(x) for total, part in zip(sums, parts, strict=True)]
-            if progress is not None:
-                progress(Epoch(epoch, epochs, sums[0], sums[1], sums[2], LR, None))
+                    progress(Epoch(epoch, epochs, sums[0], sums[1], sums[2], LR, None))
     return bnn
 
 
@@ -150,7 +151,7 @@ def predict_grid(bnn: Bayesian, draws: int = 100, seed: int = 0) -> RegressionPr
     return prediction
 
 
-def regions(prediction: RegressionPrediction) -> list[Region]:
+def regions(prediction: NumericPrediction) -> list[Region]:
     """Averages of a prediction on `grid()` in the data (1 ≤ |x| ≤ 4), in the gap (|x| < 1) and at the edges (|x| > 4)."""
     x = grid()[:, 0].abs()
     error = (prediction.mean.cpu() - grid().sin())[:, 0]

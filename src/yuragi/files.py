@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from yuragi import likelihoods, posteriors, priors, quantization
 from yuragi.bayesian import Bayesian
-from yuragi.container import Contents, check_writable, packed, read, write_atomically
+from yuragi.container import Contents, check_writable, packed, read, replacing, write_atomically
 from yuragi.conversion import bayesianize
 from yuragi.described import Described, FileError
 from yuragi.estimators import ESTIMATORS, Estimator
@@ -30,6 +30,7 @@ __all__ = [
     "check_writable",
     "load",
     "read",
+    "replacing",
     "restored",
     "save",
     "write_atomically",
@@ -82,7 +83,7 @@ def save(bnn: Bayesian, path: str | os.PathLike[str], extra: Mapping[str, Any] |
     Raises:
         ValueError: a prior, posterior or likelihood that the library does not know or that `fit` has still to choose, or a
             state that is not tensors.
-        TypeError: `extra` holds something that JSON cannot.
+        TypeError: not such a network, or `extra` holds something that JSON cannot.
         OSError: the file cannot be written there.
 
     Example:
@@ -93,6 +94,10 @@ def save(bnn: Bayesian, path: str | os.PathLike[str], extra: Mapping[str, Any] |
         >>> load(path, nn.Linear(3, 1)).likelihood
         Gaussian(noise=0.1)
     """
+    if not isinstance(bnn, Bayesian):
+        raise TypeError(
+            f"save takes a network made by bayesianize, got {type(bnn).__name__}: of what a method found, give the network"
+        )
     if bnn.recipe is not None and bnn.recipe.open:
         raise ValueError(
             "the alternatives that fit is to choose from cannot be written to a file: fit the network first"

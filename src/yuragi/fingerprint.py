@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 from torch.utils.data import DataLoader, TensorDataset
 
 from yuragi.bayesian import Bayesian
-from yuragi.data import to_tensors
+from yuragi.data import Batches, to_tensors
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _AT = [i / 10 for i in range(11)]  # fractions of a fit at which schedules are compared
@@ -56,6 +56,11 @@ def of_fit(
     }
 
 
+def of_schedule(schedule: Callable[[float], float]) -> list[float]:
+    """What a schedule makes of the learning rate, here and there."""
+    return [float(schedule(done)) for done in _AT]
+
+
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """In which parts two fingerprints differ, each as a phrase."""
     found = []
@@ -93,16 +98,18 @@ def _of_setting(value: Any) -> Any:
     return value
 
 
-def of_schedule(schedule: Callable[[float], float]) -> list[float]:
-    """What a schedule makes of the learning rate, here and there."""
-    return [float(schedule(done)) for done in _AT]
-
-
 def _of_data(data: Any, like: Tensor) -> dict[str, Any]:
     if isinstance(data, DataLoader):
         sampler = getattr(data.batch_sampler, "sampler", data.sampler)
         options = {"batch_size": data.batch_size, "drop_last": data.drop_last, "sampler": type(sampler).__name__}
         return {**_of_data(data.dataset, like), **options}
+    if isinstance(data, Batches):
+        sample = getattr(data, "sample", None)
+        return {
+            "kind": type(data).__name__,
+            "rows": data.num_data,
+            **({} if sample is None else _of_data(sample, like)),
+        }
     if isinstance(data, TensorDataset):
         return {"kind": "TensorDataset", **_of_data(tuple(data.tensors), like)}
     if not isinstance(data, (tuple, list)):

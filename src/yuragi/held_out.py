@@ -12,7 +12,7 @@ from torch.distributions import Distribution
 from torch.utils.data import Dataset, Subset, default_collate
 
 from yuragi.bayesian import Bayesian
-from yuragi.data import check_pair, check_weight, take_rows, to_tensors
+from yuragi.data import Batches, check_pair, check_weight, take_rows, to_tensors
 from yuragi.draws import outputs
 from yuragi.likelihoods.likelihood import summed
 from yuragi.predictions import prediction_of
@@ -44,12 +44,19 @@ class HeldOut:
 
     @classmethod
     def of(cls, bnn: Bayesian, data: Any, validation: Any, sample_weight: Any) -> HeldOut:
-        """The validation data where they are given, else a part of the data."""
+        """The validation data where they are given, else a part of the data, or of the sample of `Batches`."""
         like = bnn.reference_tensor
         device, dtype = like.device, like.dtype
         if validation is not None:
             x, y = check_pair("validation", validation, device, dtype)
             return cls(data, sample_weight, x, y, _shares(torch.ones(len(y))))
+        whole = None
+        if isinstance(data, Batches):
+            if data.sample is None:
+                raise TypeError(
+                    f"{type(data).__name__} has no sample to choose by: give validation=, or decide everything"
+                )
+            whole, data = data.num_data, data.sample
         in_memory = isinstance(data, (tuple, list)) and len(data) == 2
         if in_memory:
             x, y = check_pair("training", data, device, dtype)
@@ -80,7 +87,7 @@ class HeldOut:
             take_rows(x, out),
             y[out],
             _shares(weight[out]),
-            float(weight[kept].sum() / weight.sum()),
+            float(weight[kept].sum() / weight.sum()) * (1.0 if whole is None else rows / whole),
         )
 
 

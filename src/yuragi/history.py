@@ -14,7 +14,7 @@ from yuragi.bayesian import Bayesian
 if TYPE_CHECKING:
     from yuragi.selection import Selection
 
-_COUNTED = ("validation", "stopped", "best_epoch", "steps", "skipped")
+_COUNTED = ("validation", "stopped", "best_epoch", "steps", "skipped", "compiled")
 _UNCONVERGED = 0.05  # nats per datum gained in the last quarter
 
 
@@ -51,6 +51,7 @@ class History:
         settings: what the fit ran with, defaults filled in.
         steps: how many were tried.
         skipped: those of them that were left out, because the loss or its gradient was NaN or infinite.
+        compiled: "compiled", or why the step was not: see `yuragi.compilation`.
         seconds: wall-clock time, of the final fit alone where there was a selection.
         selection: what was chosen by held-out data, and from what; None where nothing was left open.
     """
@@ -65,6 +66,7 @@ class History:
     settings: dict[str, Any] = field(default_factory=dict)
     steps: int = 0
     skipped: int = 0
+    compiled: str = ""
     seconds: float = 0.0
     selection: Selection | None = None
 

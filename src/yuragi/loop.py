@@ -15,6 +15,7 @@ from torch import Tensor
 from yuragi import optimizers
 from yuragi.bayesian import Bayesian, Penalty
 from yuragi.checkpoints import Checkpoints
+from yuragi.compilation import Objective
 from yuragi.data import Batch, Batches, InMemory, batches, check_pair, take_rows
 from yuragi.guard import Guard
 from yuragi.history import Epoch, History, still_falling
@@ -81,12 +82,11 @@ def train(
         generator = torch.Generator(like.device).manual_seed(own_seed)
     source = batches(
         data,
+        like,
         batch_size=batch_size,
         sample_weight=sample_weight,
         indexed=isinstance(bnn.posterior, Anchored),
         generator=order,
-        device=like.device,
-        dtype=like.dtype,
     )
     if epochs is None:
         epochs = max(20, -(-DEFAULT_STEPS // source.steps))
@@ -169,6 +169,7 @@ class _Run:
         self.schedule, self.kl_weight, self.generator, self.epochs = schedule, kl_weight, generator, epochs
         self.penalty, self.autocast, self.part = penalty, autocast, part
         self.guard = Guard(bnn, optimizer, epochs * source.steps, ranks, scaling=autocast is torch.float16)
+        self.objective = Objective(bnn, epochs * source.steps)
         self.checkpoints, self.ranks = checkpoints, ranks
         self.stopped: str | None = None  # why the fit is to end
         generators = [] if checkpoints is None else [*source.generators(), *([] if generator is None else [generator])]
@@ -192,6 +193,7 @@ class _Run:
         finally:  # in trouble too: the best state is the last good one
             if self.best_state is not None:
                 self.bnn.load_state_dict(self.best_state)
+        self.history.compiled = self.objective.decision
         self.part.after(total := self.epochs * self.source.steps, total)
         if self.checkpoints is not None and self.history.stopped != "progress":  # else it may be continued
             self._write(finished=True)
@@ -230,7 +232,7 @@ class _Run:
             for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
                 group["lr"] = rate * multiplier
             self.guard.before_pass()
-            parts = self.bnn.elbo(
+            parts = self.objective(
                 batch.x,
                 batch.y,
                 self.source.num_data,

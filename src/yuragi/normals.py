@@ -47,6 +47,8 @@ class NormalTable:
     def __call__(self, shape: Sequence[int], like: Tensor, generator: torch.Generator | None) -> Tensor:
         """Standard normals of this shape, in the dtype and on the device of `like`."""
         size = torch.Size(shape)
+        if torch.compiler.is_compiling():
+            return fresh(shape, like, generator)
         # other devices draw normals as fast as they read them; and rows of vmap are to have noise of their own
         drawn = like.device.type != "cpu" or in_transform() or like.dtype not in (torch.float32, torch.float64)
         if drawn or size.numel() < _FEW:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 Progress = Callable[[float], bool | None]
 _BETWEEN_REPORTS = 0.1  # seconds
@@ -26,7 +26,7 @@ class Job:
 
     def __init__(self, time_budget: float | None = None, progress: Progress | None = None) -> None:
         if time_budget is not None and not (math.isfinite(time_budget) and time_budget > 0):
-            raise ValueError(f"time_budget must be a positive number of seconds, got {time_budget}")
+            raise ValueError(f"the time budget must be a positive number of seconds, got {time_budget}")
         self.progress = progress
         self.stopped: str | None = None
         self._ends = math.inf if time_budget is None else time.perf_counter() + time_budget
@@ -90,6 +90,20 @@ class Part:
         """Note that so many of its steps are done, and report it."""
         self.done = min(1.0, max(step / steps, self._used()))
         self.job.tell(self.begin + self.done * (self.end - self.begin), always=step in (0, steps))
+
+    def turns(self, most: int, least: int = 1) -> Iterator[int]:
+        """Count the part's steps from 0 on, while it has time: at least `least` and at most `most` of them.
+
+        Example:
+            >>> list(Part().turns(3))
+            [0, 1, 2]
+        """
+        for step in range(most):
+            self.after(step, most)
+            if step >= least and self.stopped is not None:
+                break
+            yield step
+        self.after(1, 1)
 
     def clock(self) -> dict[str, float]:
         """How much of its time this part and its job have used, for `set_clock` of the same part in another process."""

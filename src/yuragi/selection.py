@@ -29,7 +29,7 @@ from yuragi import likelihoods
 from yuragi.bayesian import Bayesian
 from yuragi.checkpoints import Checkpoints
 from yuragi.conversion import Recipe
-from yuragi.data import take_rows
+from yuragi.data import Batches, take_rows
 from yuragi.draws import DRAWS, outputs
 from yuragi.held_out import HeldOut, of_all_rows, score
 from yuragi.likelihoods import Likelihood
@@ -113,7 +113,8 @@ def select(
 
     Args:
         bnn: made by `bayesianize`, with the alternatives given there, and not trained; changed in place.
-        data: (x, y) in memory, or a map-style Dataset of pairs.
+        data: (x, y) in memory, a map-style Dataset of pairs, or `Batches` with a sample: candidates then train on that, as
+            long as if it were all.
         kl_weights: the alternatives.
         validation: the held-out (x, y); where None, a fifth of the rows, chosen by `seed`.
         sample_weight: [N] or None; held-out rows count by it too.
@@ -143,6 +144,8 @@ def select(
     ranks = Ranks() if ranks is None else ranks
     if checkpoints is not None:
         checkpoints.begin(bnn, seeded=seed is not None)
+    if isinstance(data, Batches) and validation is None:
+        settings |= {"epochs": None}
     with torch.random.fork_rng() if seed is not None else nullcontext():
         if seed is not None:
             torch.manual_seed(seed)

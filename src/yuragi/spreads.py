@@ -217,9 +217,9 @@ class _KLAndForm(torch.autograd.Function):
     def backward(ctx: Any, by_kl: Tensor | None, by_value: Tensor | None) -> tuple[Tensor | None, ...]:
         mean, unit, kept = ctx.saved_tensors
         form, prior, total = ctx.form, ctx.prior, ctx.rho.grad()
-        by_kl = None if by_kl is None or prior is None else by_kl.unsqueeze(1)
         by_value = None if form is None else by_value
-        scaled = None if by_kl is None else by_kl / prior.scale.square()
+        along = None if by_kl is None or prior is None else by_kl.unsqueeze(1)
+        scaled = None if along is None else along / prior.scale.square()
         of_mean = by_value is not None and form.with_mean
         by_mean = None
         if scaled is not None or of_mean:
@@ -232,8 +232,8 @@ class _KLAndForm(torch.autograd.Function):
             else:
                 form.by_sigma(grad, sigma, epsilon, out=scratch)
             slope = slope[:, : at.shape[1]]
-            if scaled is not None:
-                scratch.addcmul_(sigma, scaled).sub_(torch.div(by_kl, sigma, out=slope))
+            if along is not None and scaled is not None:
+                scratch.addcmul_(sigma, scaled).sub_(torch.div(along, sigma, out=slope))
                 torch.sub(mu, prior.loc, out=slope)
                 out.copy_(torch.addcmul(grad, slope, scaled, out=slope) if of_mean else slope.mul_(scaled))
             elif of_mean:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from yuragi.weights import Weight
+from yuragi.weights import Weight, select_weights
 
 _TRAINED_NOISE = 0.1  # of a tensor's root mean square
 
@@ -45,6 +45,19 @@ def member_starts(
 def copied(module: nn.Module) -> nn.Module:
     """A copy of a network, also where its hooks have left tensors on it that have a graph behind them."""
     return copy.deepcopy(module, _copies(module))
+
+
+def built_anew(module: nn.Module) -> nn.Module:
+    """A copy of a network whose trainable weights are as if it had been built anew, as `member_starts` says.
+
+    What is frozen, and all buffers, are as they were. Draws from the global random state.
+    """
+    other = copied(module)
+    weights = select_weights(other, None)[0]
+    with torch.no_grad():
+        for weight, starts in zip(weights, member_starts(other, weights, 2, "fresh"), strict=True):
+            weight.parameter.copy_(starts[1])
+    return other
 
 
 def _takes_nothing(reset: Callable[..., object]) -> bool:

@@ -144,7 +144,7 @@ class StochasticNetwork(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """KL(q‖prior) of each member, [K], and the selected output of one stochastic pass of every member, [K, B, *out].
 
-        With `autocast` the pass alone runs under `torch.autocast`, and the output is float32.
+        With `autocast` the pass alone runs under `torch.autocast`, and the output is no less than float32.
         """
         q = self.q()
         kl: list[Callable[[], Tensor]] = []
@@ -161,7 +161,8 @@ class StochasticNetwork(nn.Module):
             output = self._explored(noised, args, kwargs, generator, self.select_output)
         else:
             with torch.autocast(device, autocast):
-                output = self._explored(noised, args, kwargs, generator, self.select_output).float()
+                output = self._explored(noised, args, kwargs, generator, self.select_output)
+            output = output.to(torch.promote_types(output.dtype, torch.float32))
         return kl[0](), output.unsqueeze(0) if self.members == 1 else output
 
     def _explored(

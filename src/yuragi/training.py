@@ -55,10 +55,11 @@ def fit(
 
     Args:
         bnn: the Bayesian network, trained in place.
-        data: (x, y) tensors or arrays (x may be a tuple or dict of them), a Dataset of such pairs, or a DataLoader.
+        data: (x, y) tensors or arrays (x may be a tuple or dict of them), a Dataset of such pairs, a DataLoader, or
+            `yuragi.data.Batches`, as those of rows that do not fit into memory are (see docs/large_tables.md).
         epochs: passes over the data; None: as many as make 2,000 steps, 20 at least.
         batch_size: rows a step; None: 128, but up to 256 rows all of them, and from 4,096 rows on 256. A DataLoader
-            keeps its own.
+            keeps its own, as `Batches` do.
         lr: learning rate of Adam; None: 1e-2. The likelihood's own parameters (the learned noise) get ten times it.
         schedule: learning-rate multiplier as a function of the fraction of steps done; `cosine` or `constant`.
         kl_weight: 1 is the true ELBO; a tensor [K] gives each member its own. A list of numbers, or "auto" for 1, 0.3, 0.1,

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import yuragi as yu
+from yuragi.methods import METHODS
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -25,7 +26,7 @@ def mnist(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     before = set(sys.modules)
     yield importlib.import_module("mnist")
-    for name in ("mnist", "lenet"):  # examples have a module of that name too
+    for name in ("mnist", "lenet", "machine"):  # examples have a module of that name too
         if name not in before:
             del sys.modules[name]
 
@@ -80,7 +81,7 @@ def test_scores_of_a_known_predictor(mnist: Any) -> None:
     assert sorted(asked) == [28, 28, 40, 40, 40]  # without 0, 1 and 8, upright and turned
 
 
-@pytest.mark.parametrize("name", ["anchored", "mean-field", "deterministic", "ensemble", "bayesian-torch"])
+@pytest.mark.parametrize("name", ["anchored", "mean-field", "deterministic", "plain-ensemble", "bayesian-torch"])
 def test_every_method_runs_from_its_seed(
     mnist: Any, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,10 +95,32 @@ def test_every_method_runs_from_its_seed(
     for column in set(first) - {"CPU s", "wall s"}:
         assert first[column] == second[column], column
     lines = (tmp_path / "a.md").read_text().splitlines()
-    assert len(lines) == 4
-    assert len({line.count("|") for line in lines}) == 1
+    assert len({line.count("|") for line in lines[:4]}) == 1
+    assert lines[4] == ""
     assert lines[2].startswith(f"| {name} | {first['accuracy']:.4f} | {first['NLL']:.4f} |")
     assert "150 training and 40 test images" in capsys.readouterr().out
+
+
+def test_what_a_method_cannot_do_is_listed_with_the_reason(mnist: Any, tmp_path: Path) -> None:
+    write_made_up_digits(tmp_path, train=60, test=20)
+    options = ["--data", str(tmp_path), "--methods", "quantile", "collapsed", "--threads", "1", "--seconds", "5"]
+    assert mnist.main([*options, "--out", str(tmp_path / "a.md")]) == {}
+    text = (tmp_path / "a.md").read_text()
+    for name in ("quantile", "collapsed"):
+        assert f"- {name}, left out: ValueError: " in text
+    assert "Categorical" in text
+
+
+@pytest.mark.slow
+def test_all_methods_run_for_their_time(mnist: Any, tmp_path: Path) -> None:
+    write_made_up_digits(tmp_path, train=200, test=40)
+    options = ["--data", str(tmp_path), "--methods", "all", "--threads", "1", "--seconds", "2"]
+    rows = mnist.main([*options, "--out", str(tmp_path / "a.md")])
+    text = (tmp_path / "a.md").read_text()
+    assert mnist.ALL == ["anchored-unshifted", *METHODS]
+    for name in mnist.ALL:
+        assert (name in rows) != (f"- {name}, left out: " in text)
+    assert {"anchored-unshifted", "ensemble", "last_layer", "mc_dropout", "sghmc", "sgld", "svi", "swag"} <= set(rows)
 
 
 def test_choices_are_made_without_the_test_set(mnist: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

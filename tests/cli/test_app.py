@@ -13,7 +13,7 @@ from tests.cli.running import run
 import yuragi
 from yuragi import cli
 
-COMMANDS = ("fit", "predict", "evaluate", "report", "info", "demo")
+COMMANDS = ("fit", "predict", "evaluate", "compare", "report", "info", "serve", "demo")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

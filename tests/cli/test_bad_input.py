@@ -27,7 +27,7 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "a picture as table": ((*PREDICT, "picture.csv"), "picture.csv"),
     "no folder": ((*FIT[:-1], "nowhere/x.yuragi"), "no such folder: "),
     "a folder as model": ((*FIT[:-1], "folder"), "is a folder, not a file: "),
-    "a folder as output": ((*PREDICT, "new.csv", "-o", "folder"), "is a folder, not a file: "),
+    "a folder as output": ((*PREDICT, "new.csv", "-o", "./"), "is the folder of the table itself: "),
     "no folder for the report": (("report", "price.yuragi", "new.csv", "-o", "nowhere/r.html"), "no such folder: "),
     "no folder for the picture": (("demo", "--out", "nowhere/d.png"), "no such folder: "),
     "an unknown suffix": ((*PREDICT, "new.csv", "-o", "x.doc"), "x.doc: a table is written as .csv, "),

@@ -15,6 +15,9 @@ def test_what_several_processes_cannot_do_is_refused(folder: Path, capsys: pytes
     ended = run(capsys, "fit", "-", "--target", "price", "-o", "m.yuragi", "--devices", "2")
     assert ended.code == 2
     assert "several processes cannot all read standard input" in ended.err
+    ended = run(capsys, *FIT, "--devices", "2", "--stream")
+    assert ended.code == 2
+    assert "the table is read in blocks" in ended.err
     ended = run(capsys, *FIT, "--device", "cpu:0", "--nodes", "2")
     assert ended.code == 2
     assert "--device cpu:0 is one" in ended.err

@@ -11,7 +11,7 @@ from tests.methods.test_collapsed import problem
 import yuragi as yu
 from yuragi.methods import deep_gp
 from yuragi.methods.deep_gp import _Layers
-from yuragi.methods.wrapped import without_script_warnings
+from yuragi.torch_warnings import without_script_warnings
 
 with without_script_warnings():
     pytest.importorskip("gpytorch")
@@ -98,7 +98,7 @@ def test_a_row_that_counts_twice_is_two_rows() -> None:
         (problem(), {"hidden": 0}, ValueError, "hidden must be at least 1, got 0"),
         (problem(), {"likelihood": yu.Categorical()}, ValueError, "class labels must be integers"),
         ((torch.zeros(3, 1), torch.zeros(3, 1, 1)), {}, ValueError, r"targets must be \[N\] or \[N, d\]"),
-        (((torch.zeros(3), torch.zeros(3)), torch.ones(3)), {}, TypeError, "takes one tensor"),
+        (((torch.zeros(3), torch.zeros(3)), torch.ones(3)), {}, ValueError, "takes one tensor"),
     ],
 )
 def test_what_cannot_be_is_refused(data: Any, settings: dict[str, Any], error: type[Exception], message: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from types import ModuleType
 from typing import Any
 
@@ -125,6 +127,28 @@ def test_draws_are_equally_far_apart_in_simulated_time() -> None:
     cyclic = torch.tensor([cyclical(4)(step / 400) for step in range(400)], dtype=torch.float64)
     assert {index // 100 for index in _kept(cyclic, 8)} == {0, 1, 2, 3}
     assert all(index % 100 >= 50 for index in _kept(cyclic, 8))
+
+
+@pytest.mark.filterwarnings("ignore::yuragi.ConvergenceWarning")
+@BOTH
+def test_a_budget_shortens_the_schedule_and_keeps_its_end(method: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    # every look at the clock takes ten milliseconds: of 10,000 steps there is time for a hundred or two
+    looks = itertools.count()
+    monkeypatch.setattr(time, "perf_counter", lambda: 0.01 * next(looks))
+    asked: list[float] = []
+
+    def schedule(done: float) -> float:
+        asked.append(done)
+        return decreasing(done)
+
+    settings: dict[str, Any] = {"chains": 2, "draws": 6, "steps": 10_000, "warmup": 3}
+    found = method.run(nn.Linear(FEATURES, 1), regression_problem(), seconds=4.0, schedule=schedule, **settings)
+    made = asked[10_000:]
+    assert 50 < len(made) < 400
+    assert made == sorted(made)
+    assert made[0] < 0.02
+    assert made[-1] == 0.9999
+    assert found.network.members == 12
 
 
 @pytest.mark.filterwarnings("ignore::yuragi.ConvergenceWarning")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import time
 from typing import Any
 
 import pytest
@@ -126,6 +128,14 @@ def test_chains_that_do_not_move_are_named() -> None:
     assert "stuck chains: [1]" in str(stuck)
     assert "divergent proposals: 3, in chains [1]" in str(stuck)
     assert "3 chains of 4 draws" in str(stuck)
+
+
+def test_a_budget_that_no_handful_of_proposals_fits_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = itertools.count()
+    monkeypatch.setattr(time, "perf_counter", lambda: 0.01 * next(looks))  # ten milliseconds each
+    net = nn.Sequential(nn.Linear(1, 20), nn.Tanh(), nn.Linear(20, 1))
+    with pytest.raises(ValueError, match=r"2 seconds are too few: 5 proposals of 1000 steps at most.* would take \d+"):
+        hmc.run(net, gap_problem(), likelihood=yu.Gaussian(0.2), seconds=2.0, steps=1000)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from torch.distributions import MultivariateNormal
 import yuragi as yu
 from yuragi.methods import laplace
 from yuragi.methods.linearised import Linearised
-from yuragi.methods.wrapped import without_script_warnings
+from yuragi.torch_warnings import without_script_warnings
 
 with without_script_warnings():
     pytest.importorskip("laplace")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import inspect
+import itertools
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 
 import yuragi as yu
 from yuragi.methods import METHODS
-from yuragi.methods.wrapped import without_script_warnings
+from yuragi.torch_warnings import without_script_warnings
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "collapsed": {"draws": 4000, "steps": 0},
@@ -51,6 +53,21 @@ TOLERANCE = {
     "svi": 0.1,
 }
 """In posterior standard deviations, and as a share of the posterior variance."""
+ENDLESS: dict[str, dict[str, Any]] = {
+    "collapsed": {"draws": 20, "steps": 10**6},
+    "deep_gp": {"draws": 20, "inducing": 5, "epochs": 10**6},
+    "hmc": {"chains": 4, "warmup": 10**6, "draws": 10**6, "steps": 2},
+    "laplace": {"draws": 20, "epochs": 10**6, "evidence_steps": 10**6},
+    "last_layer": {"draws": 20, "epochs": 10**6},
+    "quantile": {"epochs": 10**6},
+    "ensemble": {"members": 3, "epochs": 10**6},
+    "mc_dropout": {"draws": 5, "epochs": 10**6},
+    "sghmc": {"chains": 2, "draws": 4, "steps": 10**5, "warmup": 10**6},
+    "sgld": {"chains": 2, "draws": 4, "steps": 10**5, "warmup": 10**6},
+    "svi": {"draws": 5, "epochs": 10**6},
+    "swag": {"draws": 5, "epochs": 10**6, "snapshots": 10**6},
+}
+"""Own settings that would take hours."""
 WITHOUT_NETWORK = {"deep_gp", "quantile"}
 """Those that have no posterior of a network's weights."""
 WITH_NETWORK = [method for method in METHODS if method not in WITHOUT_NETWORK]
@@ -83,11 +100,11 @@ def test_the_names_and_the_call(method: str) -> None:
     defined = [name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
     assert [name for name in defined if not name.startswith("_")] == ["Result", "run"]
     parameters = list(inspect.signature(module.run).parameters.values())
-    assert [p.name for p in parameters[:5]] == ["net", "data", "likelihood", "prior", "seed"]
+    assert [p.name for p in parameters[:7]] == ["net", "data", "likelihood", "prior", "seed", "seconds", "progress"]
     assert [p.kind for p in parameters[:2]] == [inspect.Parameter.POSITIONAL_OR_KEYWORD] * 2
     assert {p.kind for p in parameters[2:]} == {inspect.Parameter.KEYWORD_ONLY}
-    assert [p.default for p in parameters[2:5]] == [None, None, 0]
-    assert inspect.Parameter.empty not in [p.default for p in parameters[5:]]
+    assert [p.default for p in parameters[2:7]] == [None, None, 0, None, None]
+    assert inspect.Parameter.empty not in [p.default for p in parameters[7:]]
 
 
 @pytest.mark.parametrize("method", SETTINGS)
@@ -141,6 +158,8 @@ def test_the_network_survives_a_file(method: str, tmp_path: object) -> None:
     found = quick(method)
     x = regression_problem()[0]
     expected = found.predict(x).samples
+    with pytest.raises(TypeError, match="got Result: of what a method found, give the network"):
+        yu.save(found, f"{tmp_path}/found.yuragi")
     yu.save(found.network, f"{tmp_path}/found.yuragi")
     module = copy.deepcopy(
         found.network.module
@@ -150,6 +169,40 @@ def test_the_network_survives_a_file(method: str, tmp_path: object) -> None:
             tensor.zero_()
     loaded = yu.load(f"{tmp_path}/found.yuragi", module)
     assert torch.equal(yu.predict(loaded, x, samples=len(expected)).samples, expected)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A time in which every look at the clock takes ten milliseconds, so that what a budget allows is no chance."""
+    looks = itertools.count()
+    monkeypatch.setattr(time, "perf_counter", lambda: 0.01 * next(looks))
+
+
+@pytest.mark.filterwarnings("ignore::yuragi.ConvergenceWarning")
+@pytest.mark.parametrize("method", METHODS)
+def test_a_budget_of_time_ends_it(method: str, clock: None) -> None:
+    told: list[float] = []
+    x, y = regression_problem()
+    found = METHODS[method](
+        network(), (x, y), likelihood=yu.Gaussian(NOISE), seconds=1.0, progress=told.append, **ENDLESS[method]
+    )
+    assert found.predict(x).mean.shape == y.shape
+    assert told[0] == 0
+    assert told == sorted(told)
+    assert told[-1] == 1
+    assert len(told) > 4
+
+
+@pytest.mark.filterwarnings("ignore::yuragi.ConvergenceWarning")
+@pytest.mark.parametrize("method", METHODS)
+def test_who_watches_may_end_it(method: str, clock: None) -> None:
+    x, y = regression_problem()
+    found = METHODS[method](
+        network(), (x, y), likelihood=yu.Gaussian(NOISE), progress=lambda done: True, **ENDLESS[method]
+    )
+    assert found.predict(x).mean.shape == y.shape
+    with pytest.raises(ValueError, match="positive number of seconds, got 0"):
+        METHODS[method](network(), (x, y), seconds=0.0)
 
 
 @pytest.mark.filterwarnings("ignore::yuragi.ConvergenceWarning")

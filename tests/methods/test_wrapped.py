@@ -8,17 +8,20 @@ import warnings
 
 import pytest
 
-from yuragi.methods.wrapped import without_script_warnings, wrapped
+from yuragi.methods.wrapped import LIBRARIES, wrapped
+from yuragi.torch_warnings import without_script_warnings
 
 
-def test_what_is_missing_is_named_with_the_remedy() -> None:
+def test_what_is_missing_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LIBRARIES, "deep_gp", ("not_there", "gp"))
     with pytest.raises(ModuleNotFoundError, match=r'needs the package not_there: pip install "yuragi\[gp\]"') as raised:
-        wrapped("not_there", extra="gp")
+        wrapped("deep_gp")
     assert raised.value.name == "not_there"
 
 
-def test_what_is_there_is_the_module() -> None:
-    assert wrapped("sys", extra="gp") is sys
+def test_what_is_there_is_the_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LIBRARIES, "deep_gp", ("sys", "gp"))
+    assert wrapped("deep_gp") is sys
 
 
 def test_the_methods_can_be_listed_without_any_of_them() -> None:

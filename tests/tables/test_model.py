@@ -16,9 +16,9 @@ from tests.made_up_tables import NOISE, model, model_file, table
 from torch import nn
 
 import yuragi as yu
+from yuragi.comparison.splits import random_split
 from yuragi.prediction import ClassificationPrediction, NumericPrediction
 from yuragi.tables import TableError, TableModel, fit_table, load_table_model
-from yuragi.tables.fitting import _split
 
 pytestmark = pytest.mark.filterwarnings("ignore::yuragi.ConvergenceWarning")
 QUICK: dict[str, Any] = {"posterior": "anchored", "members": 2, "epochs": 2}
@@ -47,7 +47,7 @@ def test_the_scores_held_out_are_those_of_the_rows_that_were_not_learnt_from(fit
     assert fitted.about["rows"] == {"learnt from": 128, "held out": 32, "without a target": 0}
     assert scores["rows"] == 32
     frame = table(160).drop(columns="kind")
-    learnt, checked = _split(fitted.schema.targets(frame), fitted.schema, 0.2, seed=0)
+    learnt, checked = random_split(160, 0.2, seed=0)
     assert sorted([*learnt, *checked]) == list(range(160))
     again = fitted.evaluate(frame.iloc[checked])
     assert again["model"] == pytest.approx(scores["model"])
@@ -74,6 +74,23 @@ def test_the_predicted_table_keeps_every_column_and_adds_its_own() -> None:
     lower, upper = prediction.interval(0.8)  # type: ignore[union-attr]
     np.testing.assert_array_equal(added["price_lower"], lower[:, 0])
     np.testing.assert_array_equal(added["price_upper"], upper[:, 0])
+
+
+def test_several_levels_have_an_interval_each() -> None:
+    new = table(6, seed=1).drop(columns=["price", "kind"])
+    several = model().predict_table(new, [0.5, 0.9])
+    for level in (0.5, 0.9):
+        one = model().predict_table(new, level)
+        for end in ("lower", "upper"):
+            assert several[f"price_{end}_{level}"].tolist() == one[f"price_{end}"].tolist()
+    assert several.shape[1] == new.shape[1] + 8
+
+
+def test_a_value_of_another_kind_says_its_row() -> None:
+    new = table(6, seed=1).drop(columns=["price", "kind"])
+    with pytest.raises(TableError, match="'big' in row 3") as refused:
+        model().predict_table(new.assign(size=[1, 2, "big", "x", 5, 6]))
+    assert refused.value.row == 3
 
 
 def test_the_predicted_table_of_classes() -> None:

@@ -159,7 +159,7 @@ def test_a_time_is_kept() -> None:
     assert time.perf_counter() - start < 20  # and not hours
     assert model.history is not None
     assert model.history.stopped == "time"
-    with pytest.raises(ValueError, match="time_budget must be a positive number of seconds, got -1"):
+    with pytest.raises(ValueError, match="time budget must be a positive number of seconds, got -1"):
         fit_tabular(x, y, "regression", time_budget=-1.0, **FAST)
 
 

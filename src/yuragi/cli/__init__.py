@@ -1,9 +1,9 @@
-"""The command line: `yuragi fit | predict | evaluate | report | info | demo`. It parses, calls the library and prints.
+"""The command line: `yuragi fit | predict | evaluate | report | info | serve | demo`. It parses, calls, prints.
 
 | file | what it is about |
 |---|---|
 | `app` | the commands, and how errors end |
-| `fit`, `predict`, `evaluate`, `report`, `info`, `demo` | a command each |
+| `fit`, `predict`, `evaluate`, `report`, `info`, `serve`, `demo` | a command each |
 | `options` | what several commands take |
 | `tables` | reading and writing tables, and what is said about them |
 | `scores` | the table of scores, and the verdict in words |

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import yuragi
-from yuragi.cli import console, demo, evaluate, fit, info, predict, report
+from yuragi.cli import compare, console, demo, evaluate, fit, info, predict, report, serve
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -19,8 +19,10 @@ for command, example in (
     (fit.fit, fit.EXAMPLE),
     (predict.predict, predict.EXAMPLE),
     (evaluate.evaluate, evaluate.EXAMPLE),
+    (compare.compare, compare.EXAMPLE),
     (report.report, report.EXAMPLE),
     (info.info, info.EXAMPLE),
+    (serve.serve, serve.EXAMPLE),
     (demo.demo, demo.EXAMPLE),
 ):
     app.command(epilog=example)(command)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -15,7 +14,8 @@ import typer
 from rich.table import Table
 
 from yuragi import demo as experiment
-from yuragi.cli import console, options
+from yuragi.cli import console, demo_methods, options
+from yuragi.cli.pictures import picture_bytes, picture_kind
 from yuragi.cli.progress import bar
 from yuragi.files import write_atomically
 
@@ -37,16 +37,34 @@ def demo(
     draws: options.Samples = 100,
     out: Annotated[Path, typer.Option(help="The picture.")] = Path("yuragi-demo.png"),
     article_only: Annotated[bool, typer.Option("--article-only", help="Leave out the recommended fit.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every method of yuragi.methods in place of these fits.")
+    ] = False,
+    time_budget: Annotated[
+        float | None,
+        typer.Option(
+            parser=options.seconds, metavar="DURATION", help="For --all together: 60s, 5m.", show_default="100s"
+        ),
+    ] = None,
     device: options.Device = "auto",
     as_json: options.Json = False,
 ) -> None:
-    """Reproduce the article: sin(x) with a gap in the data; and show the recommended fit beside it."""
+    """Reproduce the article: sin(x) with a gap in the data; and show the recommended fit beside it, or every method."""
     options.a_file(out, "--out")
-    kind = _picture_kind(out)
+    kind = picture_kind(out)
     place = options.device(device)
+    if every and (article_only, estimator, epochs, draws) != (False, EstimatorName.flipout, experiment.EPOCHS, 100):
+        raise typer.BadParameter(
+            "--all runs each method with settings of its own: leave out --article-only, --estimator, --epochs and --draws"
+        )
+    if time_budget is not None and not every:
+        raise typer.BadParameter("--time-budget goes with --all")
     if not as_json:
         console.say(f"Python {platform.python_version()}, PyTorch {torch.__version__}, device {place}")
     x, y = (part.to(place) for part in experiment.data())
+    if every:
+        demo_methods.show(x, y, time_budget, seed, out, kind, as_json)
+        return
     with bar("as in the article", quiet=as_json) as done:
         article = experiment.fit_as_in_the_article(
             x, y, estimator=estimator.value, epochs=epochs, seed=seed, progress=lambda e: done(e.epoch / e.epochs)
@@ -81,16 +99,6 @@ def _print_regions(regions: Mapping[str, list[experiment.Region]]) -> None:
         console.say(f"{name}: in the gap the epistemic std is {times:.1f} times that in the data")
 
 
-def _picture_kind(out: Path) -> str:
-    from matplotlib.backend_bases import FigureCanvasBase
-
-    kind = out.suffix.removeprefix(".").lower() or "png"
-    known = FigureCanvasBase.get_supported_filetypes()
-    if kind not in known:
-        raise typer.BadParameter(f"--out {out}: a picture can be {', '.join(sorted(known))}")
-    return kind
-
-
 def _picture(fits: dict[str, Any], kind: str) -> bytes:
     from matplotlib.figure import Figure
 
@@ -108,6 +116,4 @@ def _picture(fits: dict[str, Any], kind: str) -> bytes:
         left.set_ylim(-3, 3)
         plotting.spread(prediction, grid, right).set_title(f"{name}: standard deviation")
         right.axvspan(-1, 1, color="grey", alpha=0.1, lw=0)
-    data = io.BytesIO()
-    figure.savefig(data, format=kind, dpi=130)
-    return data.getvalue()
+    return picture_bytes(figure, kind)

@@ -23,7 +23,7 @@ def evaluate(
     from yuragi.tables import load_table_model
 
     fitted = load_table_model(model, place)
-    given = tables.read_for(fitted, table, encoding, delimiter, sheet)
+    given = tables.read_for(fitted, [table], encoding, delimiter, sheet)
     found = fitted.evaluate(given.frame, samples, seed)
     says = scores.verdict(found)
     if as_json:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,7 +24,7 @@ _MOST_LEFT_OUT = 10  # of which the reasons are printed
 
 
 def fit(
-    table: options.Table,
+    table: options.Tables,
     target: Annotated[str, typer.Option("--target", "-t", help="The column to predict.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help="The model's file.", show_default=False)],
     task: Annotated[
@@ -57,8 +59,11 @@ def fit(
     encoding: options.Encoding = None,
     delimiter: options.Delimiter = None,
     sheet: options.Sheet = None,
+    stream: options.Stream = None,
 ) -> None:
     """Learn to predict a column of a table, and check the error bars on rows held out.
+
+    What is larger than 256 MiB or 20 million cells is read in blocks, in bounded memory: see docs/large_tables.md.
 
     The first Ctrl-C stops the fit and keeps what it has learnt; the second aborts, and no file is written.
     """
@@ -66,13 +71,28 @@ def fit(
         raise typer.BadParameter("--resume needs --checkpoint, the folder to continue from")
     place = options.device(device)
     options.a_file(output, "--output")
-    if devices * nodes > 1 and str(table) == "-":
+    from yuragi.checkpoints import CheckpointWarning
+
+    blocks = tables.in_blocks(table, stream)
+    if devices * nodes > 1 and "-" in map(str, table):
         raise typer.BadParameter("several processes cannot all read standard input: give a file")
+    if devices * nodes > 1 and blocks is not None:
+        raise typer.BadParameter(f"the table is read in blocks ({blocks}), by one process alone: give --in-memory")
     fabric = launched(devices, nodes, place)
     first = fabric is None or fabric.global_rank == 0
-    given = tables.read(table, encoding, delimiter, sheet)
-    from yuragi.checkpoints import CheckpointWarning
-    from yuragi.tables import fit_table
+    fitted: Callable[..., TableModel]
+    if blocks is None:
+        given = tables.read_together(table, encoding, delimiter, sheet)
+        notes = given.notes
+        from yuragi.tables import fit_table
+
+        fitted = partial(fit_table, given.frame, sha256=given.sha256, fabric=fabric)
+    else:
+        files, notes = tables.opened(table, encoding, delimiter, sheet, as_json)
+        from yuragi.large_tables import fit_files
+
+        fitted = partial(fit_files, files)
+        notes.append(f"the table is read in blocks: {blocks}")
     from yuragi.training import ConvergenceWarning
 
     shown = warnings.showwarning
@@ -89,10 +109,9 @@ def fit(
         warnings.simplefilter("always", CheckpointWarning)
         warnings.showwarning = show  # until the block ends
         with bar(f"fitting {target}", quiet=as_json or not first) as report:
-            model = fit_table(
-                given.frame,
-                target,
-                None if task is None else task.value,
+            model = fitted(
+                target=target,
+                task=None if task is None else task.value,
                 held_out=held_out,
                 posterior=posterior.value,
                 members=members,
@@ -100,11 +119,9 @@ def fit(
                 seed=seed,
                 device=place,
                 time_budget=time_budget,
-                progress=lambda done: _reported(report, interrupt, done),
                 checkpoint=checkpoint,
                 resume=resume,
-                fabric=fabric,
-                sha256=given.sha256,
+                progress=lambda done: _reported(report, interrupt, done),
             )
         if not first:
             return
@@ -116,7 +133,7 @@ def fit(
     ):
         more = "a longer --time-budget" if history.stopped == "time" else "more --epochs"
         console.note(f"the fit stopped while it was still improving: give it {more}")
-    _tell(model, given, output, interrupt.asked, time.perf_counter() - start, as_json)
+    _tell(model, notes, output, interrupt.asked, time.perf_counter() - start, as_json)
 
 
 def _reported(report: Report, interrupt: Interrupt, done: float) -> bool:
@@ -124,9 +141,7 @@ def _reported(report: Report, interrupt: Interrupt, done: float) -> bool:
     return interrupt.asked
 
 
-def _tell(
-    model: TableModel, given: tables.Given, output: Path, interrupted: bool, seconds: float, as_json: bool
-) -> None:
+def _tell(model: TableModel, notes: list[str], output: Path, interrupted: bool, seconds: float, as_json: bool) -> None:
     schema, found = model.schema, model.about["scores"]
     says = [] if found is None else scores.verdict(found)
     if as_json:
@@ -142,12 +157,12 @@ def _tell(
                 "left_out": left_out,
                 "interrupted": interrupted,
                 "verdict": says,
-                "notes": given.notes,
+                "notes": notes,
                 **about,
             }
         )
         return
-    tables.say_notes(given.notes, as_json)
+    tables.say_notes(notes, as_json)
     for one in schema.left_out[:_MOST_LEFT_OUT]:
         console.note(f"column {one.name!r} is left out ({one.reason})")
     if len(schema.left_out) > _MOST_LEFT_OUT:

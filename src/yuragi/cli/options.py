@@ -32,6 +32,13 @@ class PosteriorName(StrEnum):
     meanfield = "meanfield"
 
 
+class EngineName(StrEnum):
+    """The choices of `--engine`."""
+
+    local = "local"
+    ray = "ray"
+
+
 class Language(StrEnum):
     """The choices of `--lang`."""
 
@@ -57,6 +64,13 @@ def share(value: float) -> float:
     """A share of rows, from 0 to below 1."""
     if not 0 <= value < 1:
         raise typer.BadParameter(f"{value} is no share of the rows: give a number from 0 to below 1")
+    return value
+
+
+def part(value: float) -> float:
+    """A share of rows that is some and not all of them."""
+    if not 0 < value < 1:
+        raise typer.BadParameter(f"{value} is no part of the rows: give a number between 0 and 1, as 0.2")
     return value
 
 
@@ -102,6 +116,18 @@ def _argument(help: str) -> Any:
 
 Model = Annotated[Path, _argument("A file that `yuragi fit` wrote.")]
 Table = Annotated[Path, _argument("CSV (also .gz), Parquet or Excel; - for standard input.")]
+Tables = Annotated[
+    list[Path],
+    _argument("CSV (also .gz), Parquet or Excel; - for standard input. Several files or a pattern are one table."),
+]
+Stream = Annotated[
+    bool | None,
+    typer.Option(
+        "--stream/--in-memory",
+        help="Read CSV or Parquet in blocks, in bounded memory; as its size says when left out.",
+        show_default=False,
+    ),
+]
 Samples = Annotated[int, typer.Option(min=1, max=100_000, help="Draws from the posterior.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, metavar="<int>", help="Seed of everything random.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, mps, or auto: a GPU where there is one.")]

@@ -17,6 +17,12 @@ def report(
     table: options.Table,
     output: Annotated[Path, typer.Option("--output", "-o", help="HTML file.", show_default=False)],
     lang: Annotated[options.Language, typer.Option(help="English or Japanese.")] = options.Language.en,
+    compare: Annotated[
+        Path | None,
+        typer.Option(
+            help="What `yuragi compare --json` wrote, for a section on it.", show_default=False, readable=False
+        ),
+    ] = None,
     seed: options.Seed = 0,
     device: options.Device = "cpu",
     as_json: options.Json = False,
@@ -30,12 +36,14 @@ def report(
     """
     place = options.device(device)
     options.a_file(output, "--output")
+    from yuragi.comparison import Comparison
     from yuragi.report import write
     from yuragi.tables import load_table_model
 
     fitted = load_table_model(model, place)
-    given = tables.read_for(fitted, table, encoding, delimiter, sheet)
-    write(fitted, given.frame, output, lang=lang.value, seed=seed)
+    given = tables.read_for(fitted, [table], encoding, delimiter, sheet)
+    comparison = None if compare is None else Comparison.read(compare)
+    write(fitted, given.frame, output, lang=lang.value, seed=seed, comparison=comparison)
     tables.say_notes(given.notes, as_json)
     if as_json:
         console.say_json({"output": str(output), "rows": len(given.frame), "lang": lang.value, "notes": given.notes})

@@ -10,11 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from yuragi.cli import console
+from yuragi.cli.progress import bar
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from yuragi.large_tables import TableFiles
     from yuragi.tables import TableModel
 
 
@@ -56,14 +60,69 @@ def read(path: Path, encoding: str | None, delimiter: str | None, sheet: str | N
     return Given(frame, hashlib.sha256(stream.getvalue()).hexdigest(), [str(one.message) for one in caught])
 
 
-def read_for(model: TableModel, path: Path, encoding: str | None, delimiter: str | None, sheet: str | None) -> Given:
-    """`read` a table that a model is for; the notes are also of what is unusual in it.
+def in_blocks(paths: list[Path], stream: bool | None) -> str | None:
+    """Why a table is to be read in blocks, in words; None where it is to be read whole.
+
+    Raises:
+        TableError: a pattern that no file has.
+        OSError: a file is not there.
+    """
+    if "-" in map(str, paths):
+        if stream or len(paths) > 1:
+            raise typer.BadParameter("standard input is one table, and is read whole: give files to read in blocks")
+        return None
+    if stream is not None:
+        return "as --stream says" if stream else None
+    from yuragi.large_tables.opening import too_large
+
+    return too_large(paths)
+
+
+def read_together(paths: list[Path], encoding: str | None, delimiter: str | None, sheet: str | None) -> Given:
+    """`read` a table, or several files as one table.
+
+    Raises:
+        TableError: as for `read`, or the files are no parts of one table.
+        OSError: one cannot be read.
+    """
+    import glob
+
+    if len(paths) == 1 and (paths[0].exists() or not glob.has_magic(str(paths[0]))):
+        return read(paths[0], encoding, delimiter, sheet)
+    files, notes = opened(paths, encoding, delimiter, sheet, quiet=True)
+    return Given(files.read(), files.sha256(), notes)
+
+
+def opened(
+    paths: list[Path], encoding: str | None, delimiter: str | None, sheet: str | None, quiet: bool = False
+) -> tuple[TableFiles, list[str]]:
+    """Files as one table that is read in blocks, and what is to be said of its columns.
+
+    Raises:
+        TableError: they are no parts of one table.
+        OSError: one cannot be read.
+    """
+    if sheet is not None:
+        raise typer.BadParameter("--sheet is of one workbook: save its sheets as CSV files to use them as one table")
+    from yuragi.large_tables import open_files
+    from yuragi.tables import TableWarning
+
+    with warnings.catch_warnings(record=True) as caught, bar("reading", quiet) as report:
+        warnings.simplefilter("always", TableWarning)
+        files = open_files(paths, encoding=encoding, delimiter=delimiter, told=report)
+    return files, [str(one.message) for one in caught]
+
+
+def read_for(
+    model: TableModel, paths: list[Path], encoding: str | None, delimiter: str | None, sheet: str | None
+) -> Given:
+    """`read_together` a table that a model is for; the notes are also of what is unusual in it.
 
     Raises:
         TableError: as for `read`, or the table has not the columns of the model.
         OSError: it cannot be read.
     """
-    given = read(path, encoding, delimiter, sheet)
+    given = read_together(paths, encoding, delimiter, sheet)
     return replace(given, notes=[*given.notes, *model.schema.notes(given.frame)])
 
 

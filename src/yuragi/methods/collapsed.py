@@ -20,6 +20,7 @@ from yuragi.likelihoods import Gaussian, Likelihood
 from yuragi.loop import cosine
 from yuragi.methods.linear_end import check_ends_in_linear, fixed_normal, last_linear, normal_scales
 from yuragi.optimizers import NOISE_LR
+from yuragi.pace import Job, Part, Progress
 from yuragi.posteriors import Points
 from yuragi.posteriors.posterior import inverse_softplus
 from yuragi.prediction import ClassificationPrediction, NumericPrediction, predict
@@ -35,7 +36,7 @@ class Result:
         network: the draws as a `Bayesian` network of S points.
         elbo: evidence lower bound per datum, nats, estimated from all draws.
         kl: KL of the layers before the last from their prior, nats.
-        history: the bound at every step, estimated from few draws, float64 [steps].
+        history: the bound at every step that was made, estimated from few draws, float64 [steps].
     """
 
     network: Bayesian
@@ -67,6 +68,8 @@ def run(
     likelihood: Likelihood | None = None,
     prior: Prior | None = None,
     seed: int = 0,
+    seconds: float | None = None,
+    progress: Progress | None = None,
     draws: int = 500,
     steps: int = 500,
     draws_per_step: int = 4,
@@ -93,6 +96,8 @@ def run(
         likelihood: a `Gaussian` with one noise, which is maximised over where it is learned; that when None.
         prior: `Normal`, `FanIn` or `Pretrained`, without `learn`; `priors.FanIn()` when None.
         seed: of everything that is random.
+        seconds: that it may take, as long as it takes when None; as the page at the top of `yuragi.methods` says.
+        progress: called with the fraction done, as for `fit`; a true return value ends it.
         draws: S, draws kept for prediction.
         steps: of Adam; 0 leaves q(θ) at the prior, which is random features.
         draws_per_step: of θ.
@@ -145,17 +150,18 @@ def run(
     groups = [group for group in groups if group["params"]]
     optimizer = torch.optim.Adam(groups, lr=lr) if groups else None
     rates = [group["lr"] for group in optimizer.param_groups] if optimizer else []
-    history = torch.zeros(steps, dtype=torch.float64)
-    for step in range(steps if optimizer else 0):
+    history: list[float] = []
+    part = Part(Job(seconds, progress))
+    for _ in part.turns(steps if optimizer else 0):
         assert optimizer is not None
         evidence = last.log_evidence(earlier.features(earlier.draw(draws_per_step)), _noise(network)).mean()
         elbo = (evidence - earlier.kl()) / len(y)
         optimizer.zero_grad()
         (-elbo).backward()
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate * cosine(step / steps)
+            group["lr"] = rate * cosine(part.done)
         optimizer.step()
-        history[step] = float(elbo.detach())
+        history.append(float(elbo.detach()))
     with torch.no_grad():
         drawn = earlier.draw(draws)
         features, kl = earlier.features(drawn), earlier.kl()
@@ -163,7 +169,7 @@ def run(
         for name, mean in zip(network.weight_names, network.q().mean, strict=True):
             mean.copy_(found[name])
         bound = (last.log_evidence(features, _noise(network)).mean() - kl) / len(y)
-    return Result(network, float(bound), float(kl), history)
+    return Result(network, float(bound), float(kl), torch.tensor(history, dtype=torch.float64))
 
 
 class _Earlier:

@@ -14,9 +14,11 @@ from yuragi.draws import DRAWS
 from yuragi.likelihoods import Categorical, Gaussian, Likelihood
 from yuragi.likelihoods.location_scale import LocationScale, NetworkScale
 from yuragi.methods.descent import descend, gained
-from yuragi.methods.wrapped import without_script_warnings, wrapped
+from yuragi.methods.wrapped import wrapped
+from yuragi.pace import Job, Part, Progress
 from yuragi.predictions import ClassificationPrediction, NumericPrediction, prediction_of
 from yuragi.priors import Prior
+from yuragi.torch_warnings import without_script_warnings
 
 _ROWS = 1024
 _DTYPE = torch.float64  # in float32 the kernel's matrices are often not positive definite
@@ -24,7 +26,10 @@ _DTYPE = torch.float64  # in float32 the kernel's matrices are often not positiv
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """A trained deep Gaussian process. There is no network and so no `network`: nothing of it can be saved.
+    """A trained deep Gaussian process. There is no posterior of a network's weights and so no `network`.
+
+    `yuragi.save` takes such a posterior, and here are inducing points of another library's modules: the same call with the
+    same seed, and no `seconds`, makes the same result again.
 
     Attributes:
         module: the two layers; called with x [N, D] and unit normals it returns draws of f(x).
@@ -75,6 +80,8 @@ def run(
     likelihood: Likelihood | None = None,
     prior: Prior | None = None,
     seed: int = 0,
+    seconds: float | None = None,
+    progress: Progress | None = None,
     hidden: int = 2,
     inducing: int = 50,
     draws: int = DRAWS,
@@ -105,6 +112,8 @@ def run(
             it has a scale that depends on x, and one a class from 0 to the highest label for `Categorical`.
         prior: not used: a Gaussian process has no weights.
         seed: of everything that is random.
+        seconds: that it may take, as long as it takes when None; as the page at the top of `yuragi.methods` says.
+        progress: called with the fraction done, as for `fit`; a true return value ends it.
         hidden: units of h.
         inducing: M, inducing points of each unit; at most N.
         draws: S, of a prediction.
@@ -120,7 +129,6 @@ def run(
     Raises:
         ModuleNotFoundError: gpytorch is not installed.
         ValueError: an argument is out of range, or the data are empty, NaN, infinite or of a wrong shape.
-        TypeError: x is not one tensor.
 
     Example:
         >>> import yuragi as yu
@@ -132,7 +140,7 @@ def run(
     for name, value in counts:
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
-    library = wrapped("gpytorch", extra="gp")
+    library = wrapped("deep_gp")
     likelihood = copy.deepcopy(Gaussian() if likelihood is None else likelihood).cpu()
     x, y = check_pair("data", data, torch.device("cpu"), _DTYPE)
     x = _columns(x)
@@ -141,15 +149,7 @@ def run(
     likelihood.check_targets(y)
     likelihood.initialise(y)
     generator = torch.Generator().manual_seed(seed)
-    source = batches(
-        (x, y),
-        batch_size=batch_size,
-        sample_weight=sample_weight,
-        indexed=False,
-        generator=generator,
-        device=x.device,
-        dtype=_DTYPE,
-    )
+    source = batches((x, y), x, batch_size=batch_size, sample_weight=sample_weight, generator=generator)
     with torch.random.fork_rng(), without_script_warnings():
         torch.manual_seed(seed)
         module = _Layers(library, x, *_outputs(likelihood, y), hidden, inducing, flat=_is_flat(likelihood, y))
@@ -161,7 +161,16 @@ def run(
 
     module.train()
     with without_script_warnings():
-        history = descend(loss, module.parameters(), likelihood.parameters(), source, epochs=epochs, lr=lr, seed=seed)
+        history = descend(
+            loss,
+            module.parameters(),
+            likelihood.parameters(),
+            source,
+            epochs=epochs,
+            lr=lr,
+            seed=seed,
+            part=Part(Job(seconds, progress)),
+        )
         module.eval()
         with torch.no_grad():
             kl = float(module.kl())
@@ -236,7 +245,7 @@ def _layer(library: Any, inducing: Tensor, units: int, *, linear: bool) -> Any:
 
 def _columns(x: Any) -> Tensor:
     if not isinstance(x, Tensor) or not x.dim():
-        raise TypeError(f"a deep Gaussian process takes one tensor [N, ...] of numbers: x is a {type(x).__name__}")
+        raise ValueError(f"a deep Gaussian process takes one tensor [N, ...] of numbers: x is a {type(x).__name__}")
     return x.to(_DTYPE).reshape(len(x), -1)
 
 

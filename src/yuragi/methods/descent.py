@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from yuragi.data import Batch, Batches
 from yuragi.loop import DEFAULT_LR, DEFAULT_STEPS, cosine
 from yuragi.optimizers import NOISE_LR
+from yuragi.pace import Part
 
 
 def descend(
@@ -22,6 +24,7 @@ def descend(
     epochs: int | None,
     lr: float | None,
     seed: int,
+    part: Part,
 ) -> Tensor:
     """Minimise a loss by Adam, whose learning rate falls along half a cosine.
 
@@ -33,9 +36,10 @@ def descend(
         epochs: passes over the data; None: as many as make 2,000 steps, 20 at least.
         lr: learning rate; None: 1e-2.
         seed: of dropout and whatever else draws from the global random state, which is left alone.
+        part: of a job, whose share of the time ends it, and whose progress the learning rate follows.
 
     Returns:
-        The mean loss of each epoch, float64 [epochs].
+        The mean loss of each epoch, float64 [epochs], of as many as the time allowed.
 
     Raises:
         ValueError: `epochs` or `lr` is out of range, or there is nothing to train.
@@ -56,25 +60,34 @@ def descend(
         raise ValueError("nothing to train: every parameter has requires_grad=False")
     optimizer = torch.optim.Adam(groups)
     rates = [group["lr"] for group in optimizer.param_groups]
-    history = torch.zeros(epochs, dtype=torch.float64)
+    history: list[float] = []
     step, steps = 0, epochs * source.steps
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         for epoch in range(epochs):
+            total, rows = 0.0, 0
             for batch in source:
+                part.after(step, steps)
                 value = loss(batch)
                 optimizer.zero_grad()
                 value.backward()
                 for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                    group["lr"] = rate * cosine(step / steps)
+                    group["lr"] = rate * cosine(part.done)
                 optimizer.step()
                 step += 1
-                history[epoch] += float(value.detach()) * len(batch.y) / source.num_data
-            if not bool(history[epoch].isfinite()):
+                total += float(value.detach()) * len(batch.y)
+                rows += len(batch.y)
+                if part.stopped is not None:
+                    break
+            history.append(total / rows)
+            if not math.isfinite(history[-1]):
                 raise FloatingPointError(
-                    f"the loss became {float(history[epoch])} in epoch {epoch + 1}: lower lr, or check the scale of the data"
+                    f"the loss became {history[-1]} in epoch {epoch + 1}: lower lr, or check the scale of the data"
                 )
-    return history
+            if part.stopped is not None:
+                break
+    part.after(steps, steps)
+    return torch.tensor(history, dtype=torch.float64)
 
 
 def gained(history: Tensor, unit: str = "nats") -> str:

@@ -14,7 +14,7 @@ from yuragi.history import History
 from yuragi.likelihoods import Gaussian, Likelihood
 from yuragi.loop import DEFAULT_LR
 from yuragi.methods.point_members import fit_points, point_members
-from yuragi.pace import Job, Part
+from yuragi.pace import Job, Part, Progress
 from yuragi.posteriors import Points
 from yuragi.prediction import ClassificationPrediction, NumericPrediction, predict
 from yuragi.priors import Prior
@@ -54,13 +54,14 @@ def run(
     likelihood: Likelihood | None = None,
     prior: Prior | None = None,
     seed: int = 0,
+    seconds: float | None = None,
+    progress: Progress | None = None,
     members: int = 5,
     epochs: int | None = None,
     batch_size: int | None = None,
     lr: float = DEFAULT_LR,
     sample_weight: Any = None,
     validation: Any = None,
-    time_budget: float | None = None,
 ) -> Result:
     """Train K networks by maximum likelihood, each from its own random start, and predict with their mixture.
 
@@ -76,13 +77,14 @@ def run(
         likelihood: p(y∣f(x)); Gaussian noise that each member learns for itself when None.
         prior: p(w), for weight decay; maximum likelihood when None.
         seed: of everything that is random.
+        seconds: that it may take, as long as it takes when None; as the page at the top of `yuragi.methods` says.
+        progress: called with the fraction done, as for `fit`; a true return value ends it.
         members: K.
         epochs: passes over the data; None: as many as make 2,000 steps, 20 at least.
         batch_size: rows a step, as for `fit` when None.
         lr: Adam's learning rate; falls along half a cosine.
         sample_weight: [N], for data in memory; 2 counts a row twice.
         validation: held-out (x, y); the best state by their log-likelihood is kept, and training stops early.
-        time_budget: seconds of training, in which the learning rate falls to zero; as long as it takes when None.
 
     Returns:
         A `Result`.
@@ -119,7 +121,7 @@ def run(
         validation=validation,
         # the loss is a mean over members, so their gradients are K times smaller, and Adam's ε has to be as well
         optimizer=lambda groups: torch.optim.Adam(groups, lr=lr, eps=_ADAM_EPS / members),
-        part=Part(Job(time_budget)),
+        part=Part(Job(seconds, progress)),
         seed=seed,
     )
     network.posterior = Points()

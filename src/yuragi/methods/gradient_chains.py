@@ -27,11 +27,13 @@ from yuragi.methods.point_members import (
     set_points,
 )
 from yuragi.methods.whitening import prior_scale
+from yuragi.pace import Part
 from yuragi.prediction import ClassificationPrediction, NumericPrediction, predict
 from yuragi.priors import Prior
 
 _CHECKED = 256  # training inputs at which convergence is looked at
 _NOT_MIXED = 1.1
+_SHARES = (1, 2)  # of the time, of the warm-up and of the chains
 _END = 1 / 3  # of a decreasing step size, relative to its begin
 
 Schedule = Callable[[float], float]
@@ -125,6 +127,7 @@ def run_chains(
     likelihood: Likelihood | None,
     prior: Prior | None,
     seed: int,
+    part: Part,
     chains: int,
     draws: int,
     steps: int,
@@ -136,12 +139,13 @@ def run_chains(
 ) -> ChainDraws:
     """Run all chains at once, from modes of the posterior that Adam finds from a random start for each.
 
-    The step size is `schedule` of the fraction of steps done, times what `dynamics` makes of the curvature at the start.
-    Draws are kept where it is at most half of its largest, and equally far apart in the time that is simulated, the sum of
-    the step sizes: so all count the same. A learned noise is maximised over until the first draw is kept: under draws of w,
-    the gradient of E log p(y∣x, w) in it is that of the evidence (Fisher's identity).
+    The step size is `schedule` of the fraction of the steps or of the time that is done, times what `dynamics` makes of the
+    curvature at the start. Draws are kept where it is at most half of its largest, and equally far apart in the time that is
+    simulated, the sum of the step sizes: so all count the same. A learned noise is maximised over until the first draw is
+    kept: under draws of w, the gradient of E log p(y∣x, w) in it is that of the evidence (Fisher's identity).
 
-    `provenance` is added to that of the resulting network; all other arguments are as for the methods.
+    `part` says how long all of it may take, and `provenance` is added to that of the resulting network; all other arguments
+    are as for the methods.
     """
     for name, value, least in (("chains", chains, 2), ("draws", draws, 4), ("steps", steps, 1)):
         if value < least:
@@ -154,20 +158,17 @@ def run_chains(
             raise ValueError(
                 f"the likelihood's {name} is learned by each member: let all share one, as {draws} draws do"
             )
-    history = train(bnn, data, epochs=warmup, batch_size=batch_size, sample_weight=sample_weight, seed=seed)
+    warming, moving = part.split(_SHARES)
+    history = train(
+        bnn, data, epochs=warmup, batch_size=batch_size, sample_weight=sample_weight, seed=seed, part=warming
+    )
     bnn.eval()
     like = bnn.reference_tensor
     generator = torch.Generator(like.device).manual_seed(seed)
-    source = batches(
-        data,
-        batch_size=batch_size,
-        sample_weight=sample_weight,
-        indexed=False,
-        generator=generator,
-        device=like.device,
-        dtype=like.dtype,
+    source = batches(data, like, batch_size=batch_size, sample_weight=sample_weight, generator=generator)
+    step_size, kept, rows = _moved(
+        bnn, source, dynamics, schedule, [step / steps for step in keep], steps, moving, generator
     )
-    step_size, kept, rows = _moved(bnn, source, dynamics, multipliers, keep, generator)
     points = split_like(torch.stack(kept).flatten(0, 1), [weight.parameter.unsqueeze(0) for weight in bnn.weights])
     member = list(range(chains)) * draws
     settings = {**history.provenance(bnn), **provenance, "chains": chains, "draws": draws, "steps": steps}
@@ -207,11 +208,14 @@ def _moved(
     bnn: Bayesian,
     source: Batches,
     dynamics: Dynamics,
-    multipliers: Tensor,
-    keep: list[int],
+    schedule: Schedule,
+    places: list[float],
+    steps: int,
+    part: Part,
     generator: torch.Generator,
 ) -> tuple[float, list[Tensor], Any]:
-    # the largest step size, the weights [C, P] that are kept, and inputs at which to compare them
+    # the largest step size, the weights [C, P] that are kept, and inputs at which to compare them; `places` are the
+    # fractions of the chains at which to keep one
     scale = prior_scale(bnn, generator)
     stream = _endless(source)
     first = next(stream)
@@ -225,22 +229,28 @@ def _moved(
     optimizer = torch.optim.Adam(noise, lr=DEFAULT_LR) if noise else None
     u = flat_points(bnn) / scale
     kept: list[Tensor] = []
-    when = set(keep)
-    for step, multiplier in enumerate(multipliers.tolist()):
+    step = 0
+    while len(kept) < len(places):
+        part.after(step, steps)
+        # where the time has run ahead, or is up, the place of the draw that is due: each step keeps one then
+        due = places[len(kept)]
+        place = due if part.stopped is not None else min(part.done, due)
         value = loss(next(stream))
         if not math.isfinite(float(value.detach())):
             raise FloatingPointError(f"the loss became {float(value.detach())} in step {step}: lower lr")
-        if optimizer is not None and step < keep[0]:
+        if optimizer is not None and place < places[0]:
             for parameter, slope in zip(noise, torch.autograd.grad(value, noise, retain_graph=True), strict=True):
                 parameter.grad = slope
         gradient = source.num_data * scale * member_gradients(bnn, value)
-        if optimizer is not None and step < keep[0]:
-            optimizer.param_groups[0]["lr"] = DEFAULT_LR * cosine(step / keep[0])
+        if optimizer is not None and place < places[0]:
+            optimizer.param_groups[0]["lr"] = DEFAULT_LR * cosine(place / places[0])
             optimizer.step()
-        u = dynamics.move(u, gradient, largest * multiplier, generator)
+        u = dynamics.move(u, gradient, largest * schedule(place), generator)
         set_points(bnn, u * scale)
-        if step in when:
+        if place == due:
             kept.append(u * scale)
+        step += 1
+    part.after(1, 1)
     index = torch.arange(min(_CHECKED, len(first.y)), device=u.device)
     return largest, kept, take_rows(first.x, index)
 

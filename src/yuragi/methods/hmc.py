@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,8 +18,10 @@ from yuragi.conversion import bayesianize
 from yuragi.data import check_rows, to_tensors
 from yuragi.flat import split_like
 from yuragi.likelihoods import Gaussian, Likelihood
+from yuragi.loop import cosine
 from yuragi.methods.chains import effective_sample_size, split_rhat
 from yuragi.methods.whitening import prior_scale
+from yuragi.pace import Job, Part, Progress
 from yuragi.posteriors import Points
 from yuragi.posteriors.posterior import inverse_softplus
 from yuragi.prediction import ClassificationPrediction, NumericPrediction, predict
@@ -30,6 +33,8 @@ _DIVERGENT = 1000.0  # nats of energy, as in Stan
 _STUCK = 0.05  # acceptance below which a chain is said to be stuck
 _START_STEPS, _START_LR = 300, 0.03
 _NOISE_SPREAD = 1.5
+_LEAST_WARMUP, _LEAST_DRAWS = 1, 4
+_SHARES = (1, 3, 6)  # of the time, of the start, the warm-up and the draws
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +112,8 @@ def run(
     likelihood: Likelihood | None = None,
     prior: Prior | None = None,
     seed: int = 0,
+    seconds: float | None = None,
+    progress: Progress | None = None,
     chains: int = 4,
     warmup: int = 200,
     draws: int = 500,
@@ -128,9 +135,11 @@ def run(
         likelihood: p(y∣f(x)); `Gaussian(noise="learned")` when None. A learned noise is drawn along with the weights.
         prior: p(w); `priors.FanIn()` when None.
         seed: of everything that is random.
+        seconds: that it may take, as long as it takes when None; as the page at the top of `yuragi.methods` says.
+        progress: called with the fraction done, as for `fit`; a true return value ends it.
         chains: C, at least 2, so that they can be compared.
-        warmup: proposals that each chain makes before draws are kept.
-        draws: T, draws kept from each chain, at least 4.
+        warmup: proposals that each chain makes before draws are kept; fewer where the time allows fewer.
+        draws: T, draws kept from each chain, at least 4; fewer where the time allows fewer.
         steps: leapfrog steps of the longest proposals.
         target_acceptance: what the step size is adapted to: more is smaller steps.
         noise_prior: (median, spread) of a learned noise: log noise ~ N(log median, spread²); half the standard deviation
@@ -140,8 +149,8 @@ def run(
         A `Result`.
 
     Raises:
-        ValueError: an argument is out of range, the data are empty, NaN, infinite or of a wrong shape, or a prior or
-            likelihood with a learned part that cannot be drawn.
+        ValueError: an argument is out of range, `seconds` do not suffice for a handful of proposals, the data are empty, NaN,
+            infinite or of a wrong shape, or a prior or likelihood with a learned part that cannot be drawn.
 
     Warns:
         ConvergenceWarning: a chain is stuck, proposals diverged, or R-hat of the log density is above 1.1.
@@ -153,7 +162,13 @@ def run(
         >>> found.predict(x).epistemic.shape, found.draws["weight"].shape
         (torch.Size([20, 1]), torch.Size([400, 1, 1]))
     """
-    for name, value, least in (("chains", chains, 2), ("warmup", warmup, 1), ("draws", draws, 4), ("steps", steps, 1)):
+    counts = (
+        ("chains", chains, 2),
+        ("warmup", warmup, _LEAST_WARMUP),
+        ("draws", draws, _LEAST_DRAWS),
+        ("steps", steps, 1),
+    )
+    for name, value, least in counts:
         if value < least:
             raise ValueError(f"{name} must be at least {least}, got {value}")
     if not 0 < target_acceptance < 1:
@@ -165,19 +180,29 @@ def run(
     check_rows(x, y)
     generator = torch.Generator(like.device).manual_seed(seed)
     target = _Target(bnn, x, y, noise_prior, generator)
-    state = target.at(_fitted_start(target, target.prior_draw(chains, generator)))
+    starting, warming, drawing = Part(Job(seconds, progress)).split(_SHARES)
+    u, each = _fitted_start(target, target.prior_draw(chains, generator), starting)
+    fewest = _LEAST_WARMUP + _LEAST_DRAWS
+    if seconds is not None and fewest * 0.75 * steps * each > seconds:
+        raise ValueError(
+            f"{seconds:g} seconds are too few: {fewest} proposals of {steps} steps at most, with all data in each, would "
+            f"take {fewest * 0.75 * steps * each:.3g} seconds. Give more, fewer steps, or another method"
+        )
+    state = target.at(u)
     epsilon = _Adapted(_first_step_size(target, state, generator), target_acceptance)
     kept, density = [], []
     accepted = torch.zeros(chains, dtype=torch.float64, device=like.device)
     divergent = torch.zeros(chains, dtype=torch.int64, device=like.device)
-    for proposal in range(warmup + draws):
-        warm = proposal < warmup
+
+    def proposed(size: float) -> tuple[_State, Tensor, Tensor]:
         length = int(torch.randint((steps + 1) // 2, steps + 1, (), generator=generator, device=like.device))
-        size = epsilon.now if warm else epsilon.average
-        state, took, change = _propose(target, state, size, length, generator)
-        if warm:
-            epsilon.update(float(change.exp().clamp_max(1).mean()))
-            continue
+        return _propose(target, state, size, length, generator)
+
+    for _ in warming.turns(warmup, _LEAST_WARMUP):
+        state, _, change = proposed(epsilon.now)
+        epsilon.update(float(change.exp().clamp_max(1).mean()))
+    for _ in drawing.turns(draws, _LEAST_DRAWS):
+        state, took, change = proposed(epsilon.average)
         kept.append(state.u)
         density.append(state.log_density)
         accepted += took
@@ -189,7 +214,7 @@ def run(
     with torch.no_grad():
         for mean, drawn in zip(network.q().means, target.weights(u), strict=True):
             mean.copy_(drawn)
-    result = Result(network, torch.stack(density, 1), accepted / draws, divergent, epsilon.average, x)
+    result = Result(network, torch.stack(density, 1), accepted / len(kept), divergent, epsilon.average, x)
     _warn(result)
     return result
 
@@ -289,17 +314,20 @@ def _checked_noise_prior(
     return median, spread
 
 
-def _fitted_start(target: _Target, prior_draw: Tensor) -> Tensor:
-    # each chain's draw is fitted to the data but held where it was: the chains begin apart, and where there is probability
+def _fitted_start(target: _Target, prior_draw: Tensor, part: Part) -> tuple[Tensor, float]:
+    # each chain's draw is fitted to the data but held where it was: the chains begin apart, and where there is probability;
+    # with the seconds of the fastest step: the first may have to set things up
     u = prior_draw.clone().requires_grad_()
     optimizer = torch.optim.Adam([u], lr=_START_LR)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, _START_STEPS)
-    for _ in range(_START_STEPS):
+    fastest = math.inf
+    for _ in part.turns(_START_STEPS):
+        began = time.perf_counter()
+        optimizer.param_groups[0]["lr"] = _START_LR * cosine(part.done)
         loss = 0.5 * (u - prior_draw).square().sum() - target.log_likelihood(u).sum()
         (u.grad,) = torch.autograd.grad(loss, u)
         optimizer.step()
-        schedule.step()
-    return u.detach()
+        fastest = min(fastest, time.perf_counter() - began)
+    return u.detach(), fastest
 
 
 def _propose(

@@ -18,15 +18,18 @@ from yuragi.likelihoods import Bernoulli, Categorical, Gaussian, Likelihood
 from yuragi.methods.descent import descend, gained
 from yuragi.methods.linear_end import check_ends_in_linear, fixed_normal, normal_scales
 from yuragi.methods.linearised import Linearised
-from yuragi.methods.wrapped import without_script_warnings, wrapped
+from yuragi.methods.wrapped import wrapped
+from yuragi.pace import Job, Part, Progress
 from yuragi.posteriors import Points
 from yuragi.prediction import ClassificationPrediction, NumericPrediction, predict
 from yuragi.priors import FanIn, Prior
+from yuragi.torch_warnings import without_script_warnings
 from yuragi.weights import Where, select_weights
 
 _KRONECKER = (nn.Linear, nn.Conv2d)
 _MOST_WEIGHTS = 8192  # half a gigabyte in float64 for one matrix
 _FIRST_MOVE, _LAST_MOVE = 0.5, 0.005  # of the logarithms of gain and noise
+_SHARES = (0.7, 0.3)  # of the time, of the search for the most probable weights and of that by the evidence
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +66,8 @@ def run(
     likelihood: Likelihood | None = None,
     prior: Prior | None = None,
     seed: int = 0,
+    seconds: float | None = None,
+    progress: Progress | None = None,
     where: Where = None,
     hessian: Literal["full", "kron"] = "kron",
     draws: int = 100,
@@ -92,6 +97,8 @@ def run(
         likelihood: a `Gaussian` with one noise, `Categorical`, or `Bernoulli` with one output; the first when None.
         prior: `Normal`, `FanIn` or `Pretrained`, without `learn`; `FanIn`, whose gain the evidence chooses, when None.
         seed: of everything that is random.
+        seconds: that it may take, as long as it takes when None; as the page at the top of `yuragi.methods` says.
+        progress: called with the fraction done, as for `fit`; a true return value ends it.
         where: which weights get a spread, as for `bayesianize`; all are trained. None: all.
         hessian: "full", for up to 8,192 weights, or "kron", for those of `nn.Linear` and `nn.Conv2d`.
         draws: S, draws kept for prediction.
@@ -107,7 +114,6 @@ def run(
         ModuleNotFoundError: laplace-torch is not installed.
         ValueError: an argument is out of range, the data are empty, NaN, infinite or of a wrong shape, or the prior or
             likelihood is not one of those above.
-        TypeError: x is not one tensor.
 
     Example:
         >>> import yuragi as yu
@@ -121,7 +127,7 @@ def run(
             raise ValueError(f"{name} must be at least {least}, got {value}")
     if hessian not in ("full", "kron"):
         raise ValueError(f'hessian must be "full" or "kron", got {hessian!r}')
-    library = wrapped("laplace", extra="laplace")
+    library = wrapped("laplace")
     gain_is_open = prior is None
     prior, likelihood = fixed_normal(prior, "a Laplace approximation"), _checked(likelihood)
     parts: dict[str, Any] = {"likelihood": likelihood, "posterior": Points(), "seed": seed}
@@ -129,25 +135,18 @@ def run(
     like = bnn.reference_tensor
     x, y = check_pair("data", data, like.device, like.dtype)
     if not isinstance(x, Tensor):
-        raise TypeError(f"laplace-torch takes networks of one tensor: x is a {type(x).__name__}")
+        raise ValueError(f"laplace-torch takes networks of one tensor: x is a {type(x).__name__}")
     _check_targets(bnn, x, y)
     generator = torch.Generator(like.device).manual_seed(seed)
-    source = batches(
-        (x, y),
-        batch_size=batch_size,
-        sample_weight=None,
-        indexed=False,
-        generator=generator,
-        device=like.device,
-        dtype=like.dtype,
-    )
-    history = _most_probable(bnn, source, epochs, lr, seed)
+    source = batches((x, y), like, batch_size=batch_size, generator=generator)
+    searching, choosing = Part(Job(seconds, progress)).split(_SHARES)
+    history = _most_probable(bnn, source, epochs, lr, seed, searching)
     chosen = {weight.name for weight in select_weights(bnn.module, where)[0]}
     _check_curvature(bnn, chosen, hessian)
     approximation = _Approximation(library, bnn, chosen, hessian)
     with without_script_warnings():
         approximation.fit(x, y)
-        gain, noise = approximation.maximise_evidence(evidence_steps, gain_is_open)
+        gain, noise = approximation.maximise_evidence(evidence_steps, gain_is_open, choosing)
         drawn = approximation.draw(draws, generator)
         evidence = float(approximation.log_evidence(gain, noise).detach()) / len(y)
     module, prefix = copy.deepcopy(bnn.module), ""
@@ -165,7 +164,9 @@ def run(
     return Result(network, evidence, history)
 
 
-def _most_probable(bnn: Bayesian, source: Batches, epochs: int | None, lr: float | None, seed: int) -> Tensor:
+def _most_probable(
+    bnn: Bayesian, source: Batches, epochs: int | None, lr: float | None, seed: int, part: Part
+) -> Tensor:
     # trains the network to the weights of the highest posterior density
     def loss(batch: Batch) -> Tensor:
         fit = bnn.likelihood.log_prob(bnn.module(batch.x).unsqueeze(0), batch.y).mean()
@@ -173,9 +174,8 @@ def _most_probable(bnn: Bayesian, source: Batches, epochs: int | None, lr: float
         return -fit - bnn.prior.log_prob(joined(weights, 1, weights[0].dtype))[0] / source.num_data
 
     bnn.module.train()
-    history = descend(
-        loss, bnn.module.parameters(), bnn.likelihood.parameters(), source, epochs=epochs, lr=lr, seed=seed
-    )
+    noise = list(bnn.likelihood.parameters())
+    history = descend(loss, bnn.module.parameters(), noise, source, epochs=epochs, lr=lr, seed=seed, part=part)
     bnn.module.eval()
     return history
 
@@ -233,20 +233,23 @@ class _Approximation:
         evidence: Tensor = self.wrapped.log_marginal_likelihood(self._precision(gain), None if self.classes else noise)
         return evidence
 
-    def maximise_evidence(self, steps: int, gain_is_open: bool) -> tuple[Tensor, Tensor]:
+    def maximise_evidence(self, steps: int, gain_is_open: bool, part: Part) -> tuple[Tensor, Tensor]:
         """The gain, where it is open, and the noise, where it is learned, that maximise the evidence."""
         # up and down in each in turn, by less and less: the library has no gradient of a Kronecker product by the noise
         at = torch.stack([torch.zeros_like(self.noise), self.noise.log()])
         moves = [at.new_tensor(move) for move, free in (((1, 0), gain_is_open), ((0, 1), self.noise_is_open)) if free]
         best, size = float(self.log_evidence(*at.exp())), _FIRST_MOVE
-        while steps > 0 and moves and size > _LAST_MOVE:
+        left = steps
+        while left > 0 and moves and size > _LAST_MOVE and part.stopped is None:
+            part.after(steps - left, steps)
             tried = [at + sign * size * move for move in moves for sign in (1, -1)]
             values = [float(self.log_evidence(*trial.exp())) for trial in tried]
-            steps -= len(tried)
+            left -= len(tried)
             if max(values) > best:
                 best, at = max(values), tried[values.index(max(values))]
             else:
                 size /= 2
+        part.after(1, 1)
         gain, noise = at.exp()
         self.log_evidence(gain, noise)  # which sets them
         return gain, noise

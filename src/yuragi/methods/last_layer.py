@@ -18,6 +18,7 @@ from yuragi.flat import split_like
 from yuragi.likelihoods import Bernoulli, Categorical, Gaussian, Likelihood, Poisson
 from yuragi.methods.descent import descend, gained
 from yuragi.methods.linear_end import check_ends_in_linear, fixed_normal, last_linear, normal_scales
+from yuragi.pace import Job, Part, Progress
 from yuragi.posteriors import Points
 from yuragi.posteriors.posterior import inverse_softplus
 from yuragi.prediction import ClassificationPrediction, NumericPrediction, predict
@@ -62,6 +63,8 @@ def run(
     likelihood: Likelihood | None = None,
     prior: Prior | None = None,
     seed: int = 0,
+    seconds: float | None = None,
+    progress: Progress | None = None,
     draws: int = 500,
     epochs: int | None = None,
     batch_size: int | None = None,
@@ -89,6 +92,8 @@ def run(
             when None. A learned noise maximises the bound.
         prior: `Normal`, `FanIn` or `Pretrained`, without `learn`, of all weights; `priors.FanIn()` when None.
         seed: of everything that is random.
+        seconds: that it may take, as long as it takes when None; as the page at the top of `yuragi.methods` says.
+        progress: called with the fraction done, as for `fit`; a true return value ends it.
         draws: S, draws kept for prediction.
         epochs: passes over the data; None: as many as make 2,000 steps, 20 at least.
         batch_size: rows a step; None: as for `yuragi.fit`.
@@ -128,15 +133,7 @@ def run(
     else:
         body = nn.Identity()
     generator = torch.Generator(like.device).manual_seed(seed)
-    source = batches(
-        (x, y),
-        batch_size=batch_size,
-        sample_weight=sample_weight,
-        indexed=False,
-        generator=generator,
-        device=like.device,
-        dtype=like.dtype,
-    )
+    source = batches((x, y), like, batch_size=batch_size, sample_weight=sample_weight, generator=generator)
     model = _LastLayer(layer, last)
 
     def log_likelihood(batch: Any) -> Tensor:
@@ -153,7 +150,16 @@ def run(
         model.check(bnn.likelihood, body, x, y)
     body.train()
     noise = list(bnn.likelihood.parameters())
-    history = descend(loss, [*body.parameters(), *model.parameters()], noise, source, epochs=epochs, lr=lr, seed=seed)
+    history = descend(
+        loss,
+        [*body.parameters(), *model.parameters()],
+        noise,
+        source,
+        epochs=epochs,
+        lr=lr,
+        seed=seed,
+        part=Part(Job(seconds, progress)),
+    )
     body.eval()
     with torch.no_grad():
         if isinstance(bnn.likelihood, Gaussian):

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from yuragi.methods.wrapped import without_script_warnings
+from yuragi.torch_warnings import without_script_warnings
 
 
 class Linearised(nn.Module):

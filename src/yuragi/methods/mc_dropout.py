@@ -16,7 +16,7 @@ from yuragi.likelihoods import Likelihood
 from yuragi.loop import DEFAULT_LR
 from yuragi.methods.dropped_inputs import dropout_places, folded
 from yuragi.methods.point_members import fit_points, network_of_points, point_members
-from yuragi.pace import Job, Part
+from yuragi.pace import Job, Part, Progress
 from yuragi.prediction import ClassificationPrediction, NumericPrediction, predict
 from yuragi.priors import Prior
 
@@ -58,6 +58,8 @@ def run(
     likelihood: Likelihood | None = None,
     prior: Prior | None = None,
     seed: int = 0,
+    seconds: float | None = None,
+    progress: Progress | None = None,
     p: float = 0.1,
     draws: int = 100,
     epochs: int | None = None,
@@ -65,7 +67,6 @@ def run(
     lr: float = DEFAULT_LR,
     sample_weight: Any = None,
     validation: Any = None,
-    time_budget: float | None = None,
 ) -> Result:
     """Train with dropout, and predict with draws of the dropped units, each the same for all rows.
 
@@ -83,6 +84,8 @@ def run(
         likelihood: p(y∣f(x)); `Gaussian(noise="learned")` when None.
         prior: p(w), which is weight decay; `priors.FanIn()` when None.
         seed: of everything that is random.
+        seconds: that it may take, as long as it takes when None; as the page at the top of `yuragi.methods` says.
+        progress: called with the fraction done, as for `fit`; a true return value ends it.
         p: probability of dropping an input where the network has no dropout layers, in (0, 1). A convolution's inputs are
             dropped by channel, and inputs with several positions at all of them alike.
         draws: S, draws kept for prediction; each has the size of the network.
@@ -91,7 +94,6 @@ def run(
         lr: Adam's learning rate; falls along half a cosine.
         sample_weight: [N], for data in memory; 2 counts a row twice.
         validation: held-out (x, y); the best state by their log-likelihood is kept, and training stops early.
-        time_budget: seconds of training, in which the learning rate falls to zero; as long as it takes when None.
 
     Returns:
         A `Result`.
@@ -132,7 +134,7 @@ def run(
         lr=lr,
         sample_weight=sample_weight,
         validation=validation,
-        part=Part(Job(time_budget)),
+        part=Part(Job(seconds, progress)),
         seed=seed,
     )
     for handle in inserted:
@@ -144,15 +146,7 @@ def run(
 
 
 def _few_rows(data: Any, like: Tensor) -> Any:
-    source = batches(
-        data,
-        batch_size=_ROWS,
-        sample_weight=None,
-        indexed=False,
-        generator=torch.Generator(like.device).manual_seed(0),
-        device=like.device,
-        dtype=like.dtype,
-    )
+    source = batches(data, like, batch_size=_ROWS, generator=torch.Generator(like.device).manual_seed(0))
     for batch in source:
         return batch.x
     raise ValueError("the data are empty: the loader yielded no batch")

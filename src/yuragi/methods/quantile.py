@@ -20,6 +20,7 @@ from yuragi.likelihoods import Gaussian, Likelihood
 from yuragi.likelihoods.location_scale import FLOOR, LocationScale, NetworkScale
 from yuragi.methods.descent import descend, gained
 from yuragi.methods.linear_end import check_ends_in_linear, last_linear
+from yuragi.pace import Job, Part, Progress
 from yuragi.predictions import QuantilePrediction
 from yuragi.priors import Prior
 
@@ -30,7 +31,10 @@ _BEGIN = 0.5  # spread of the quantiles before training, in standard deviations 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """A network of quantiles and the errors of rows that it has not seen. There is no posterior, and so no `network`.
+    """A network of quantiles and the errors of rows that it has not seen. There is no posterior and so no `network`.
+
+    `yuragi.save` takes a posterior of weights, and here is none: the same call with the same seed, and no `seconds`, makes
+    the same result again.
 
     Attributes:
         module: the trained network; returns the quantiles of each output, before calibration, [N, *out, L].
@@ -73,6 +77,8 @@ def run(
     likelihood: Likelihood | None = None,
     prior: Prior | None = None,
     seed: int = 0,
+    seconds: float | None = None,
+    progress: Progress | None = None,
     levels: Sequence[float] | None = None,
     held_out: float = HELD_OUT,
     epochs: int | None = None,
@@ -101,6 +107,8 @@ def run(
             is the network's; its noise is not used.
         prior: not used, for there is no posterior: the argument is that of every method.
         seed: of everything that is random.
+        seconds: that it may take, as long as it takes when None; as the page at the top of `yuragi.methods` says.
+        progress: called with the fraction done, as for `fit`; a true return value ends it.
         levels: L, at least one below ½ and one from ½ on. None: 0.025, 0.05, 0.1, 0.25, 0.5 and their counterparts, as far as
             the rows held out suffice: for 0.025 it takes 39.
         held_out: share of the rows that the network is not trained on but calibrated.
@@ -151,17 +159,11 @@ def run(
         error = batch.y.unsqueeze(-1) - module(*args, **kwargs)
         return torch.maximum(tau * error, (tau - 1) * error).flatten(1).sum(1).mean()
 
-    source = batches(
-        (take_rows(x, kept), y[kept]),
-        batch_size=batch_size,
-        sample_weight=None,
-        indexed=False,
-        generator=generator,
-        device=like.device,
-        dtype=like.dtype,
-    )
+    source = batches((take_rows(x, kept), y[kept]), like, batch_size=batch_size, generator=generator)
     module.train()
-    history = descend(loss, module.parameters(), [], source, epochs=epochs, lr=lr, seed=seed)
+    history = descend(
+        loss, module.parameters(), [], source, epochs=epochs, lr=lr, seed=seed, part=Part(Job(seconds, progress))
+    )
     module.eval()
     raw = _quantiles(module, take_rows(x, out))
     calibrators = tuple(SplitConformal.fit(_Located(q), y[out]) for q in raw)

@@ -11,20 +11,13 @@ from torch import Tensor, nn
 
 from yuragi.likelihoods import Likelihood
 from yuragi.methods.gradient_chains import ChainDraws, Schedule, decreasing, run_chains
+from yuragi.pace import Job, Part, Progress
 from yuragi.priors import Prior
 
 
 @dataclass(frozen=True, eq=False)
 class Result(ChainDraws):
-    """The draws of C chains, T from each, and what tells whether they have converged.
-
-    Attributes:
-        network: the draws as a `Bayesian` network of S = CT points; draw s is number s // C of chain s % C.
-        chains: C.
-        step_size: the largest, in whitened weights.
-        rhat: split R-hat of the network's output at up to 256 training inputs, float64 [N, *out].
-        effective: its effective sample size, float64 [N, *out].
-    """
+    """The draws of C chains and what tells whether they have converged: the attributes are those of `ChainDraws`."""
 
     def __str__(self) -> str:
         """What was run, and whether the chains agree."""
@@ -38,6 +31,8 @@ def run(
     likelihood: Likelihood | None = None,
     prior: Prior | None = None,
     seed: int = 0,
+    seconds: float | None = None,
+    progress: Progress | None = None,
     chains: int = 8,
     draws: int = 25,
     steps: int = 4000,
@@ -64,6 +59,8 @@ def run(
         likelihood: p(y∣f(x)); `Gaussian(noise="learned")` when None. What it learns is maximised over.
         prior: p(w); `priors.FanIn()` when None.
         seed: of everything that is random.
+        seconds: that it may take, as long as it takes when None; as the page at the top of `yuragi.methods` says.
+        progress: called with the fraction done, as for `fit`; a true return value ends it.
         chains: C, at least 2, so that they can be compared.
         draws: T, draws kept from each chain, at least 4.
         steps: of each chain.
@@ -102,6 +99,7 @@ def run(
         likelihood=likelihood,
         prior=prior,
         seed=seed,
+        part=Part(Job(seconds, progress)),
         chains=chains,
         draws=draws,
         steps=steps,

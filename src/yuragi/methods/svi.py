@@ -12,6 +12,7 @@ from yuragi.bayesian import Bayesian
 from yuragi.conversion import bayesianize
 from yuragi.estimators import Estimator
 from yuragi.likelihoods import Likelihood
+from yuragi.pace import Progress
 from yuragi.posteriors import Posterior
 from yuragi.prediction import ClassificationPrediction, NumericPrediction, predict
 from yuragi.priors import Prior
@@ -56,6 +57,8 @@ def run(
     likelihood: Likelihood | Sequence[Likelihood] | Literal["auto"] | None = None,
     prior: Prior | Sequence[Prior] | Literal["auto"] | None = None,
     seed: int = 0,
+    seconds: float | None = None,
+    progress: Progress | None = None,
     posterior: Posterior | Sequence[Posterior] | Literal["auto"] | None = None,
     estimator: Estimator | None = None,
     members: int | None = None,
@@ -65,7 +68,6 @@ def run(
     lr: float | None = None,
     sample_weight: Any = None,
     validation: Any = None,
-    time_budget: float | None = None,
     draws: int = 100,
 ) -> Result:
     """Maximise the evidence lower bound of an approximate posterior q(w) on minibatches.
@@ -81,6 +83,8 @@ def run(
         likelihood: p(y∣f(x)), alternatives or "auto", as for `bayesianize`; `Gaussian(noise="learned")` when None.
         prior: p(w), alternatives or "auto"; `priors.FanIn()` when None.
         seed: of everything that is random.
+        seconds: that it may take, as long as it takes when None; as the page at the top of `yuragi.methods` says.
+        progress: called with the fraction done, as for `fit`; a true return value ends it.
         posterior: q(w), alternatives or "auto"; `posteriors.MeanField()` when None.
         estimator: how noise meets an activation, as for `bayesianize`.
         members: K, components of the mixture posterior, as for `bayesianize`.
@@ -90,7 +94,6 @@ def run(
         lr: Adam's learning rate, 1e-2 when None; falls along half a cosine.
         sample_weight: [N], for data in memory; 2 counts a row twice.
         validation: held-out (x, y); the best state by their log-likelihood is kept, and training stops early.
-        time_budget: seconds of training, in which the learning rate falls to zero; as long as it takes when None.
         draws: S, draws of a prediction.
 
     Returns:
@@ -129,7 +132,8 @@ def run(
         lr=lr,
         sample_weight=sample_weight,
         validation=validation,
-        time_budget=time_budget,
+        time_budget=seconds,
+        progress=progress,
         seed=seed,
     )
     return Result(network.eval(), history, draws)

@@ -14,15 +14,17 @@ from yuragi.bayesian import Bayesian, as_arguments
 from yuragi.conversion import bayesianize
 from yuragi.data import Batch, batches
 from yuragi.flat import pieces
-from yuragi.history import History
+from yuragi.history import Epoch, History
 from yuragi.likelihoods import Likelihood
 from yuragi.loop import DEFAULT_LR, constant, train
 from yuragi.methods.point_members import fit_points, flat_points, largest_curvature, point_members
+from yuragi.pace import Job, Part, Progress
 from yuragi.posteriors import LowRank
 from yuragi.posteriors.posterior import inverse_softplus
 from yuragi.prediction import ClassificationPrediction, NumericPrediction, predict
 from yuragi.priors import Prior
 
+_SHARES = (2, 1)  # of the time, of the way to the mode and of the walk
 _BATCHES = 4  # whose curvature is looked at: a small one's may be several times that of all data
 _LEAST_VARIANCE = 1e-16  # of a weight that does not move
 
@@ -64,6 +66,8 @@ def run(
     likelihood: Likelihood | None = None,
     prior: Prior | None = None,
     seed: int = 0,
+    seconds: float | None = None,
+    progress: Progress | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     lr: float = DEFAULT_LR,
@@ -90,11 +94,13 @@ def run(
         likelihood: p(y∣f(x)); `Gaussian(noise="learned")` when None. The walk leaves what it has learned as it is.
         prior: p(w), which is weight decay; `priors.FanIn()` when None.
         seed: of everything that is random.
+        seconds: that it may take, as long as it takes when None; as the page at the top of `yuragi.methods` says.
+        progress: called with the fraction done, as for `fit`; a true return value ends it.
         epochs: of Adam on the way to the mode; None: as many as make 2,000 steps, 20 at least.
         batch_size: rows a step on the way to the mode, as for `fit` when None.
         lr: Adam's learning rate; falls along half a cosine.
         snapshots: epochs of the walk, at least 2.
-        rank: R, at least 2 and at most `snapshots`.
+        rank: R, at least 2 and at most `snapshots`; less where the time allows fewer.
         walk_lr: learning rate of the walk, in units of the inverse of the largest curvature at the mode: below 2, or it
             does not stay there.
         walk_batch_size: rows a step of the walk; None: an eighth of the rows, 128 at most. A DataLoader keeps its own.
@@ -127,6 +133,7 @@ def run(
     if not (math.isfinite(walk_lr) and 0 < walk_lr < 2):
         raise ValueError(f"walk_lr must lie strictly between 0 and 2, got {walk_lr}")
     bnn = point_members(net, likelihood, prior, 1, seed)
+    to_mode, walking = Part(Job(seconds, progress)).split(_SHARES)
     history = fit_points(
         bnn,
         data,
@@ -135,6 +142,7 @@ def run(
         batch_size=batch_size,
         lr=lr,
         sample_weight=sample_weight,
+        part=to_mode,
         seed=seed,
     )
     if walk_batch_size is None:
@@ -144,6 +152,14 @@ def run(
     learned = [parameter for parameter in bnn.likelihood.parameters() if parameter.requires_grad]
     for parameter in learned:
         parameter.requires_grad_(False)
+
+    def snapshot(epoch: Epoch) -> bool:
+        # whether the time is up; of fewer than two there is no spread
+        moments.add(flat_points(bnn)[0])
+        walking.after(moments.count, snapshots)
+        return moments.count >= 2 and walking.stopped is not None
+
+    walking.after(0, snapshots)
     try:
         walk = train(
             bnn,
@@ -154,18 +170,24 @@ def run(
             schedule=constant,
             optimizer=lambda groups: torch.optim.SGD(groups, lr=walk_lr / steepest),
             sample_weight=sample_weight,
-            callbacks=[lambda _: moments.add(flat_points(bnn)[0])],
+            callbacks=[snapshot],
             seed=seed,
         )
     except FloatingPointError as error:
         raise FloatingPointError(
             f"the walk left the mode and went to infinity: lower walk_lr, which is {walk_lr}, or train longer before it"
         ) from error
+    walking.after(1, 1)
     for parameter in learned:
         parameter.requires_grad_(True)
     network = _normal_network(bnn, moments)
     _renormalise(network, data, walk_batch_size, seed)
-    network.provenance = {**history.provenance(network), "method": "swag", "snapshots": snapshots, "walk_lr": walk_lr}
+    network.provenance = {
+        **history.provenance(network),
+        "method": "swag",
+        "snapshots": moments.count,
+        "walk_lr": walk_lr,
+    }
     return Result(network.eval(), history, walk, draws)
 
 
@@ -173,7 +195,7 @@ class _Moments:
     """Mean and variance of the snapshots, [P] each, and the last deviations from the mean so far; in float64."""
 
     def __init__(self, rank: int) -> None:
-        self.rank, self.count = rank, 0
+        self.most, self.count = rank, 0
         self.deviations: list[Tensor] = []
 
     def add(self, w: Tensor) -> None:
@@ -185,7 +207,12 @@ class _Moments:
         change = w - self.mean
         self.mean = self.mean + change / self.count
         self.squares = self.squares + change * (w - self.mean)
-        self.deviations = [*self.deviations, w - self.mean][-self.rank :]
+        self.deviations = [*self.deviations, w - self.mean][-self.most :]
+
+    @property
+    def rank(self) -> int:
+        """R, as many deviations as there are."""
+        return len(self.deviations)
 
     def diagonal(self) -> Tensor:
         """The variance of half the covariance, [P]."""
@@ -199,15 +226,7 @@ class _Moments:
 def _curvature(bnn: Bayesian, data: Any, batch_size: int, sample_weight: Any, seed: int) -> float:
     like = bnn.reference_tensor
     generator = torch.Generator(like.device).manual_seed(seed)
-    source = batches(
-        data,
-        batch_size=batch_size,
-        sample_weight=sample_weight,
-        indexed=False,
-        generator=generator,
-        device=like.device,
-        dtype=like.dtype,
-    )
+    source = batches(data, like, batch_size=batch_size, sample_weight=sample_weight, generator=generator)
     mode = bnn.training
     bnn.eval()  # the same function whenever it is called
     found = 0.0
@@ -255,15 +274,7 @@ def _renormalise(network: Bayesian, data: Any, batch_size: int, seed: int) -> No
     if not norms:
         return
     like = network.reference_tensor
-    source = batches(
-        data,
-        batch_size=batch_size,
-        sample_weight=None,
-        indexed=False,
-        generator=torch.Generator(like.device).manual_seed(seed),
-        device=like.device,
-        dtype=like.dtype,
-    )
+    source = batches(data, like, batch_size=batch_size, generator=torch.Generator(like.device).manual_seed(seed))
     network.eval()
     momenta = [part.momentum for part in norms]
     for part in norms:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import importlib
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
+from yuragi.torch_warnings import without_script_warnings
 
-def wrapped(library: str, *, extra: str) -> Any:
-    """The library as a module.
+LIBRARIES = {"deep_gp": ("gpytorch", "gp"), "laplace": ("laplace", "laplace")}
+"""By method, the library that it wraps, and the extra of yuragi that brings it."""
 
-    Args:
-        library: its name in an import.
-        extra: of yuragi, which brings it.
+
+def wrapped(method: str) -> Any:
+    """The library that a method wraps, as a module.
 
     Raises:
         ModuleNotFoundError: it is not installed, or something that it needs is not; the message says how to install it.
     """
+    library, extra = LIBRARIES[method]
     try:
         with without_script_warnings():
             return importlib.import_module(library)
@@ -26,14 +25,3 @@ def wrapped(library: str, *, extra: str) -> Any:
         raise ModuleNotFoundError(
             f'this method needs the package {error.name}: pip install "yuragi[{extra}]"', name=error.name
         ) from error
-
-
-@contextmanager
-def without_script_warnings() -> Iterator[None]:
-    """Ignore that torch calls its own `torch.jit.script` deprecated.
-
-    Libraries use it as they are imported, and torch itself does the first time that anything is differentiated forwards.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r".*`torch\.jit\.\w+` is deprecated", DeprecationWarning)
-        yield

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from yuragi.report import done, uncertain, verdict
+from yuragi.comparison import Comparison
+from yuragi.report import done, methods, uncertain, verdict
 from yuragi.report.dependence import FEATURES, dependences, influences
 from yuragi.report.explain import NeverMet, never_met
 from yuragi.report.figures import classes, columns, confidence, errors, predictions, training
@@ -53,8 +54,10 @@ class Contents:
     sections: Sequence[Section] = field(default_factory=tuple)
 
 
-def contents(words: Words, model: Model, frame: pd.DataFrame, seed: int, plotly: str) -> Contents:
-    """Predict every row of a table and gather what the report says of it."""
+def contents(
+    words: Words, model: Model, frame: pd.DataFrame, seed: int, plotly: str, comparison: Comparison | None = None
+) -> Contents:
+    """Predict every row of a table and gather what the report says of it, and of a comparison that was made."""
     schema = model.schema
     strange = never_met(schema, frame)
     far = np.zeros(len(frame), dtype=bool)
@@ -76,6 +79,7 @@ def contents(words: Words, model: Model, frame: pd.DataFrame, seed: int, plotly:
     sections += [
         Section("rows", words("section.rows"), says, rows=table),
         *_columns(words, model, frame, rows, seed),
+        *([] if comparison is None else [_methods(words, comparison)]),
         _training(words, model),
         _done(words, model, frame, int(rows.known.sum()), seed, plotly),
     ]
@@ -143,6 +147,16 @@ def _columns(
             order = np.arange(2) if two else order
             figures.append(columns.dependence_of_classes(words, one, model.schema.classes, order.tolist(), number))
     return [Section("columns", words("section.columns"), figures=figures)]
+
+
+def _methods(words: Words, comparison: Comparison) -> Section:
+    return Section(
+        "methods",
+        words("section.methods"),
+        methods.says(words, comparison),
+        figures=[methods.log_likelihoods(words, comparison)],
+        tables=[TitledTable(title, table, says) for title, says, table in methods.tables(words, comparison)],
+    )
 
 
 def _training(words: Words, model: Model) -> Section:

@@ -17,11 +17,13 @@
 | `encoder` | `TableEncoder`: from a table to numbers, by scikit-learn |
 | `model` | `TableModel`: a fitted network together with its table |
 | `fitting`, `loading` | `fit_table`, `load_table_model` |
+| `comparing` | `compare_table`: methods side by side |
 | `baselines`, `scores` | what a model should beat, and whether it does |
 """
 
 try:
     from yuragi.tables.columns import Column, LeftOut
+    from yuragi.tables.comparing import compare_table
     from yuragi.tables.encoder import TableEncoder
     from yuragi.tables.errors import TableError, TableWarning
     from yuragi.tables.fitting import fit_table
@@ -43,6 +45,7 @@ __all__ = [
     "TableError",
     "TableModel",
     "TableWarning",
+    "compare_table",
     "fit_table",
     "load_table_model",
     "read_table",

@@ -47,23 +47,42 @@ def parquet(data: bytes, name: str, largest: int) -> pd.DataFrame:
         check_size(name, about.metadata.num_rows, len(about.schema_arrow.names))
         groups = [about.metadata.row_group(place) for place in range(about.metadata.num_row_groups)]
         _check_bytes(name, sum(group.total_byte_size for group in groups), largest)
-        nested = [field.name for field in about.schema_arrow if arrow.types.is_nested(field.type)]
-        if nested:  # whose size no limit on rows and columns bounds
-            warnings.warn(
-                f"{name}: columns of lists or records are left out: {shown(nested, 200)}", TableWarning, stacklevel=3
-            )
-        flat = [field.name for field in about.schema_arrow if field.name not in nested]
-        texts = [field.name for field in about.schema_arrow if _is_text(arrow, field.type)]
+        flat, texts = flat_columns(about.schema_arrow, name)
         # text as a dictionary, as it is in the file: a few bytes may say that a long text stands in every row
         table = arrow.parquet.ParquetFile(io.BytesIO(data), read_dictionary=texts).read(flat, use_threads=False)
-        table = table.replace_schema_metadata(None)  # pandas' may be damaged, and is not needed
-        table.validate(full=True)  # lengths, offsets and UTF-8, before anything relies on them
-        table = _with_whole_texts(arrow, table, name, largest)
-        frame = table.to_pandas(types_mapper=_whole_numbers(arrow).get, use_threads=False)
+        return parquet_frame(table, name, largest)
     except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:  # the last: of a column's name
         raise TableError(f"{name} is a damaged Parquet file: {shown(str(error), 200)}") from error
-    frame = frame.set_axis([str(column) for column in frame.columns], axis=1)
-    return _with_plain_integers(frame[[column for column in frame.columns if not column.startswith("__index_level_")]])
+
+
+def flat_columns(schema: Any, name: str) -> tuple[list[str], list[str]]:
+    """The columns of a Parquet file that are read, and which of them are text; a `TableWarning` says which are not.
+
+    Lists and records are left out, whose size no limit on rows and columns bounds, and the index of a DataFrame.
+    """
+    arrow = module("pyarrow", name, "Parquet")
+    nested = [field.name for field in schema if arrow.types.is_nested(field.type)]
+    if nested:
+        warnings.warn(
+            f"{name}: columns of lists or records are left out: {shown(nested, 200)}", TableWarning, stacklevel=4
+        )
+    flat = [field for field in schema if field.name not in nested and not field.name.startswith("__index_level_")]
+    return [field.name for field in flat], [field.name for field in flat if _is_text(arrow, field.type)]
+
+
+def parquet_frame(table: Any, name: str, largest: int) -> pd.DataFrame:
+    """A table of pyarrow, its texts read as dictionaries, as a DataFrame; integers stay integers beside missing values.
+
+    Raises:
+        TableError: its texts are larger than `largest` bytes.
+        ArrowException: of pyarrow; it is damaged.
+    """
+    arrow = module("pyarrow", name, "Parquet")
+    table = table.replace_schema_metadata(None)  # pandas' may be damaged, and is not needed
+    table.validate(full=True)  # lengths, offsets and UTF-8, before anything relies on them
+    table = _with_whole_texts(arrow, table, name, largest)
+    frame = table.to_pandas(types_mapper=_whole_numbers(arrow).get, use_threads=False)
+    return _with_plain_integers(frame.set_axis([str(column) for column in frame.columns], axis=1))
 
 
 def workbook(data: bytes, name: str, largest: int, sheet: str | None = None) -> pd.DataFrame:

@@ -27,7 +27,7 @@ Storage = Literal["number", "boolean", "moment", "text"]
 def storage(column: pd.Series[Any]) -> Storage:
     """How the values of a column are kept: as numbers, truth values, moments (dates, times), or as text or a mixture."""
     kind = column.dtype
-    if isinstance(kind, pd.CategoricalDtype):
+    if isinstance(kind, (pd.CategoricalDtype, pd.StringDtype)):
         return "text"
     if pd.api.types.is_bool_dtype(kind):
         return "boolean"
@@ -42,6 +42,8 @@ def storage(column: pd.Series[Any]) -> Storage:
 def missing(column: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Which values are missing, [N]: None, NaN, NaT, pandas' NA, and text of nothing but spaces."""
     gone = column.isna().to_numpy(dtype=bool)
+    if isinstance(column.dtype, pd.StringDtype):
+        return gone | (column.fillna("x").str.strip() == "").to_numpy(dtype=bool)
     if pd.api.types.is_object_dtype(column.dtype) or pd.api.types.is_string_dtype(column.dtype):
         gone = gone | np.array([isinstance(value, str) and not value.strip() for value in column], dtype=bool)
     return gone
@@ -98,6 +100,9 @@ def _real(kind: Any) -> bool:
 
 
 def _factorized(column: pd.Series[Any]) -> tuple[list[int], list[Any]]:
+    if isinstance(column.dtype, pd.StringDtype):
+        found, distinct_texts = pd.factorize(column)
+        return found.tolist(), list(distinct_texts)
     gone = missing(column)
     places: dict[Any, int] = {}
     distinct: list[Any] = []

@@ -25,7 +25,9 @@ LEVELS = 10_000
 LONGEST_LEVEL = 200
 """A column with a longer text than this is free text, and no category."""
 
-_WORDS = 3  # that a column of numbers or dates may use for what is missing
+WORDS = 3
+"""The most words that a column of numbers or dates may use for what is missing."""
+
 _WORD_SHARE = 0.1  # of the rows, at most
 _FEWEST_NUMBERS = 10  # beside such words: a column of "1", "2" and "A" is a category
 _RUNNING = 10  # rows from which a running number is noticed
@@ -146,6 +148,24 @@ def read(column: Column, values: pd.Series[Any]) -> Floats:
     return found
 
 
+def foreign(column: Column, values: pd.Series[Any]) -> tuple[str, ...]:
+    """The texts, each once, that are of another kind than the column, as far as one more than `WORDS` of them."""
+    found: list[str] = []
+    for text in dict.fromkeys(cells.texts(values)):
+        try:
+            read(column, pd.Series([text], dtype=object))
+        except TableError:
+            found.append(str(text))
+            if len(found) > WORDS:
+                break
+    return tuple(found)
+
+
+def percentiles(values: Floats) -> tuple[float, ...]:
+    """The percentiles 0 to 100."""
+    return tuple(np.quantile(values, np.linspace(0, 1, 101)).tolist())
+
+
 def _find(name: str, column: pd.Series[Any]) -> Column | LeftOut:
     how = cells.storage(column)
     if cells.missing(column).all():
@@ -196,7 +216,7 @@ def _number(name: str, values: Floats, notation: str = "", words: tuple[str, ...
     missing = len(values) - finite.size
     if not missing and _constant(finite):
         return LeftOut(name, f"constant: {finite[0]:g} in every row")
-    return Column(name, "number", missing, _percentiles(finite), notation=notation, words=words)
+    return Column(name, "number", missing, percentiles(finite), notation=notation, words=words)
 
 
 def _date(name: str, values: Floats, form: str = "", words: tuple[str, ...] = ()) -> Column | LeftOut:
@@ -206,7 +226,7 @@ def _date(name: str, values: Floats, form: str = "", words: tuple[str, ...] = ()
     missing = len(values) - found.size
     if not missing and _constant(found):
         return LeftOut(name, f"constant: {dates.written(found[0])} in every row")
-    return Column(name, "date", missing, _percentiles(found), notation=form, words=words)
+    return Column(name, "date", missing, percentiles(found), notation=form, words=words)
 
 
 def _boolean(name: str, values: Floats, spelling: Mapping[float, str]) -> Column | LeftOut:
@@ -241,7 +261,7 @@ def _number_notation(counts: Counter[str]) -> tuple[str | None, tuple[str, ...]]
     for text, tidy in zip(counts, plain, strict=True):
         if numerals.notation([tidy]) is None:
             others.append(text)
-            if len(others) > _WORDS:
+            if len(others) > WORDS:
                 return None, ()
     words = _words(counts, others)
     return numerals.notation(numerals.plain(text) for text in counts if text not in words), words
@@ -249,7 +269,7 @@ def _number_notation(counts: Counter[str]) -> tuple[str | None, tuple[str, ...]]
 
 def _words(counts: Counter[str], others: Sequence[str]) -> tuple[str, ...]:
     # what may stand for a missing value: few words, in few rows, beside many other values
-    few = len(others) <= _WORDS and sum(counts[text] for text in others) <= _WORD_SHARE * counts.total()
+    few = len(others) <= WORDS and sum(counts[text] for text in others) <= _WORD_SHARE * counts.total()
     return tuple(others) if few and len(counts) - len(others) >= _FEWEST_NUMBERS else ()
 
 
@@ -280,7 +300,8 @@ def _other_kind(column: Column, values: pd.Series[Any], row: int) -> TableError:
     form = f" written as {column.notation}" if column.kind == "date" and column.notation else ""
     return TableError(
         f"column {shown(column.name)} holds {kinds[column.kind]}{form} in the training table, and here "
-        f"{shown(values.iloc[row])} in row {row + 1}: correct it, or leave it empty"
+        f"{shown(values.iloc[row])} in row {row + 1}: correct it, or leave it empty",
+        row=row + 1,
     )
 
 
@@ -297,10 +318,6 @@ def _running(values: Floats) -> bool:
     if low >= _YEARS[0] and high <= _YEARS[1]:
         return False
     return bool(high - low < 2 * len(values)) and len(np.unique(values)) == len(values)
-
-
-def _percentiles(values: Floats) -> tuple[float, ...]:
-    return tuple(np.quantile(values, np.linspace(0, 1, 101)).tolist())
 
 
 _PAIRS = [{word, other} for word, other in zip(list(cells.TRUTH)[::2], list(cells.TRUTH)[1::2], strict=True)]

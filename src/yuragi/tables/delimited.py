@@ -7,6 +7,7 @@ import csv
 import io
 import re
 from collections import Counter
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,9 @@ COLUMNS = 10_000
 CELLS = 20_000_000
 """The most cells of a table: rows times columns."""
 
+HEADER = 10_000_000
+"""Characters in which the first line has to end."""
+
 DELIMITERS = ("\t", ";", "|", ",")
 
 _BOMS = {
@@ -31,15 +35,18 @@ _BOMS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 _SHIFT_JIS = re.compile(rb"[\x81-\x9f\xe0-\xfc][\x40-\x7e\x80-\xfc]|[\xa1-\xdf]+")
-_HEADER = 10_000_000  # characters in which the first line has to end
 _SAMPLE = 1 << 16  # of the text, in which the delimiter is looked for, and of the bytes for the encoding
-_MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "-NaN", "-nan", "null", "NULL", "None", "<NA>", "#N/A", "#NA", "NaT")
+MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "-NaN", "-nan", "null", "NULL", "None", "<NA>", "#N/A", "#NA", "NaT")
+"""Fields that say that a value is missing."""
+
 _TOO_LONG = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")
 _DIGITS = re.compile(r"[+-]?[0-9]+")
 _UNCLOSED = re.compile(r"EOF inside string starting at row (\d+)")
 
 
-def parse(data: bytes, name: str, encoding: str | None = None, delimiter: str | None = None) -> pd.DataFrame:
+def parse(
+    data: bytes, name: str, encoding: str | None = None, delimiter: str | None = None, most: int = COLUMNS
+) -> pd.DataFrame:
     """A text table: columns of plain numbers become numbers, all others stay text as it was written.
 
     Args:
@@ -47,6 +54,7 @@ def parse(data: bytes, name: str, encoding: str | None = None, delimiter: str | 
         name: of the file, for messages.
         encoding: of the text; found when left out.
         delimiter: between fields; found when left out.
+        most: columns.
 
     Returns:
         The header's names (possibly repeated) and the rows under it.
@@ -62,24 +70,47 @@ def parse(data: bytes, name: str, encoding: str | None = None, delimiter: str | 
     if delimiter is not None and len(delimiter) != 1:
         raise TableError(f"{name}: a delimiter is one character, got {shown(delimiter)}")
     delimiter = delimiter or find_delimiter(text)
-    start = text[:_HEADER]
-    if len(start) == _HEADER and "\n" not in start and "\r" not in start:
-        raise TableError(f"{name} has a first line of more than {_HEADER:,} characters, which is no header")
-    header = _parsed(start, name, delimiter, first_row=True).iloc[0].tolist()
-    if len(header) > COLUMNS:
-        raise TableError(f"{name} has {len(header):,} columns, at most {COLUMNS:,} can be used: leave some out")
+    names = header(text, name, delimiter, most)
     lines = max(text.count("\n"), text.count("\r")) + 1
-    if lines * len(header) > CELLS:
+    if lines * len(names) > CELLS:
         raise TableError(
-            f"{name} has {lines:,} lines of {len(header):,} columns, at most {CELLS:,} cells can be used: take a sample"
+            f"{name} has {lines:,} lines of {len(names):,} columns, at most {CELLS:,} cells can be used: take a sample"
         )
-    frame = _parsed(text, name, delimiter, first_row=False).iloc[1:].reset_index(drop=True)
-    names = [value.strip() for value in header]
+    frame = parsed(text, name, delimiter).iloc[1:].reset_index(drop=True)
     while names and not names[-1] and frame.shape[1] > 1 and frame.iloc[:, -1].isna().all():
         names, frame = names[:-1], frame.iloc[:, :-1]  # lines that end with a delimiter
+    check_header(names, name, delimiter)
+    return with_numbers(frame).set_axis(names, axis=1)
+
+
+def header(text: str, name: str, delimiter: str, most: int = COLUMNS) -> list[str]:
+    """The names in the first line of a text table.
+
+    Raises:
+        TableError: it is too long to be a header, or has more than `most` columns.
+    """
+    start = text[:HEADER]
+    if len(start) == HEADER and "\n" not in start and "\r" not in start:
+        raise TableError(f"{name} has a first line of more than {HEADER:,} characters, which is no header")
+    _check_columns(_fields(start, delimiter), name, most)  # before pandas makes a column of each, of a kilobyte or more
+    found = _parsed(start, name, delimiter, first_row=True).iloc[0].tolist()
+    _check_columns(len(found), name, most)
+    return [value.strip() for value in found]
+
+
+def check_header(names: list[str], name: str, delimiter: str) -> None:
+    """Refuse a header of nothing but numbers: it is the first row of a table without one."""
     if all(numerals.notation([numerals.plain(value)]) for value in names if value):
         raise TableError(f"{name} has no header: its first line holds numbers only ({shown(delimiter.join(names))})")
-    return with_numbers(frame).set_axis(names, axis=1)
+
+
+def parsed(text: str, name: str, delimiter: str) -> pd.DataFrame:
+    """The lines of a text table, the header too if it is among them, as text; NaN where a field is missing.
+
+    Raises:
+        TableError: a line is longer than the first, or a quote is never closed.
+    """
+    return _parsed(text, name, delimiter, first_row=False)
 
 
 def decode(data: bytes, name: str, encoding: str | None = None) -> str:
@@ -93,6 +124,11 @@ def decode(data: bytes, name: str, encoding: str | None = None) -> str:
         >>> decode("気温".encode("cp932"), "t.csv"), decode("décès".encode("cp1252"), "t.csv")
         ('気温', 'décès')
     """
+    return decoded(data, name, encoding)[0]
+
+
+def decoded(data: bytes, name: str, encoding: str | None = None) -> tuple[str, str]:
+    """Text from bytes, as `decode` does, and the encoding that it was in."""
     if encoding is None:
         encoding = next((one for mark, one in _BOMS.items() if data.startswith(mark)), None)
         if encoding is None and b"\0" in data:
@@ -100,7 +136,7 @@ def decode(data: bytes, name: str, encoding: str | None = None) -> str:
     tried = [encoding] if encoding else ["utf-8", *(("cp932", "cp1252") if _japanese(data) else ("cp1252", "cp932"))]
     for one in tried:
         try:
-            return data.decode(one)
+            return data.decode(one), one
         except UnicodeDecodeError as error:
             if one.startswith("utf-8") and _mostly_utf8(data):  # what follows would be read as something else, silently
                 line = data.count(b"\n", 0, error.start) + 1
@@ -163,6 +199,19 @@ def _numbers(column: pd.Series[Any], notation: str) -> pd.Series[Any]:
     return pd.Series(np.array([*numerals.numbers(texts, notation), np.nan])[codes], index=column.index)
 
 
+def _check_columns(columns: int, name: str, most: int) -> None:
+    if columns > most:
+        raise TableError(f"{name} has {columns:,} columns, at most {most:,} can be used: leave some out")
+
+
+def _fields(text: str, delimiter: str) -> int:
+    try:
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        return sum(map(len, islice(rows, 1)))
+    except csv.Error:  # a field that is longer than it reads; pandas reads it
+        return 0
+
+
 def _mostly_utf8(data: bytes) -> bool:
     found = Counter(data[: 16 * _SAMPLE].decode("utf-8", errors="replace"))
     bad = found["\ufffd"]
@@ -184,7 +233,7 @@ def _parsed(text: str, name: str, delimiter: str, first_row: bool) -> pd.DataFra
             nrows=1 if first_row else None,
             dtype=str,
             keep_default_na=False,
-            na_values=None if first_row else list(_MISSING),
+            na_values=None if first_row else list(MISSING),
             na_filter=not first_row,
             skipinitialspace=True,
         )

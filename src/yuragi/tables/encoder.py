@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Self
 
@@ -205,6 +205,17 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             yield from ((column, f"{column.name} mean target{which}") for column in self.columns_ if is_large(column))
 
 
+def frequent_classes(labels: Sequence[str | None]) -> list[str | None]:
+    """The classes whose frequencies encode the levels of a large category: one of two, else the most frequent ones."""
+    frequent = [label for label, _ in Counter(labels).most_common(_CLASSES)]
+    return frequent[:1] if len(set(labels)) == 2 else frequent
+
+
+def indicators(labels: Sequence[str | None], classes: Sequence[str | None]) -> Floats:
+    """1 where a label is a class, else 0: float64 [N, classes]."""
+    return np.array([[label == one for one in classes] for label in labels], np.float64).reshape(-1, len(classes))
+
+
 def _targets(y: Any, schema: Schema | None, rows: int) -> Floats:
     """The target as standardised numbers, float64 [N, outputs]: classes as the indicators of the most frequent ones."""
     values = np.asarray(y)
@@ -212,10 +223,7 @@ def _targets(y: Any, schema: Schema | None, rows: int) -> Floats:
         raise TableError(f"the target must have one entry for each of the {rows:,} rows, got shape {values.shape}")
     labels = cells.texts(pd.Series(values)) if values.ndim == 1 else []
     if values.ndim == 1 and (values.dtype.kind not in "fiu" or _is_classes(values, schema)):
-        frequent = [label for label, _ in Counter(labels).most_common(_CLASSES)]
-        if len(set(labels)) == 2:
-            frequent = frequent[:1]
-        numbers = np.array([[label == one for one in frequent] for label in labels], dtype=np.float64)
+        numbers = indicators(labels, frequent_classes(labels))
     else:
         numbers = values.astype(np.float64).reshape(rows, -1)
     if not np.isfinite(numbers).all():

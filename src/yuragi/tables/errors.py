@@ -6,7 +6,16 @@ from collections.abc import Iterable
 
 
 class TableError(ValueError):
-    """A table that cannot be used as it is: which file, row or column, why, and what to do."""
+    """A table that cannot be used as it is: which file, row or column, why, and what to do.
+
+    Args:
+        message: all of that, for a person to read.
+        row: which one it is about, counted from 1, for programs.
+    """
+
+    def __init__(self, message: str, *, row: int | None = None) -> None:
+        super().__init__(message)
+        self.row = row
 
 
 class TableWarning(UserWarning):

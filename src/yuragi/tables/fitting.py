@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 
 import yuragi
+from yuragi.comparison.splits import random_split
 from yuragi.ranks import Fabric
 from yuragi.tables.baselines import Baselines
 from yuragi.tables.encoder import TableEncoder
@@ -24,7 +24,7 @@ from yuragi.tables.frames import as_frame
 from yuragi.tables.model import TableModel
 from yuragi.tables.schema import Schema, Task
 from yuragi.tables.scores import compared
-from yuragi.tabular import Posterior, fit_tabular
+from yuragi.tabular import Posterior, TabularModel, fit_tabular
 
 HELD_OUT = 0.2
 """Share of the rows that are held out to check the error bars, where nothing is said."""
@@ -81,6 +81,7 @@ def fit_table(
         ValueError: an argument is out of range.
 
     Example:
+        >>> import numpy as np
         >>> rng = np.random.default_rng(0)
         >>> frame = pd.DataFrame({"size": rng.normal(size=60), "colour": ["red", "blue"] * 30})
         >>> frame["price"] = 100 + 5 * frame["size"] + rng.normal(size=60)
@@ -96,7 +97,7 @@ def fit_table(
     schema = Schema.of(frame, target, task)
     known = schema.with_target(frame)
     targets = schema.targets(known)
-    learnt, checked = _split(targets, schema, held_out, seed)
+    learnt, checked = random_split(len(targets), held_out, seed, targets if schema.classes else None)
     table, y = known.iloc[learnt].reset_index(drop=True), targets[learnt]
     encoder = TableEncoder(schema)
     x = encoder.fit_transform(table, y)
@@ -126,16 +127,27 @@ def fit_table(
         encoded = encoder.transform(known.iloc[checked].reset_index(drop=True))
         prediction = tabular.predict(encoded, seed=seed)
         scores = compared(prediction, baselines.predictions(encoded), targets[checked])
+    about = {
+        "data": {"sha256": sha256 or _sha256(frame), "rows": len(frame), "columns": frame.shape[1]},
+        "rows": {"learnt from": len(learnt), "held out": len(checked), "without a target": len(frame) - len(known)},
+        "scores": scores,
+        **described_fit(tabular, posterior, time_budget, seed, time.perf_counter() - start),
+    }
+    return TableModel(schema, encoder, tabular, baselines, about)
+
+
+def described_fit(
+    tabular: TabularModel, posterior: Posterior, time_budget: float | None, seed: int, seconds: float
+) -> dict[str, Any]:
+    """What `TableModel.about` says of a fit that has just been done, without its data and its scores."""
     history = tabular.history
     assert history is not None
-    about = {
+    return {
         "versions": {
             "yuragi": yuragi.__version__,
             "Python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in _PACKAGES},
         },
-        "data": {"sha256": sha256 or _sha256(frame), "rows": len(frame), "columns": frame.shape[1]},
-        "rows": {"learnt from": len(learnt), "held out": len(checked), "without a target": len(frame) - len(known)},
         "seed": seed,
         "settings": {
             "posterior": posterior if isinstance(posterior, str) else repr(posterior),
@@ -145,25 +157,12 @@ def fit_table(
             "stopped": history.stopped,
             "device": str(tabular.bnn.reference_tensor.device),
         },
-        "seconds": round(time.perf_counter() - start, 2),
-        "scores": scores,
+        "seconds": round(seconds, 2),
         "training_curve": {
             "loss": [float(f"{loss:.6g}") for loss in history.loss if math.isfinite(loss)],
             "validation": [list(pair) for pair in history.validation],
         },
     }
-    return TableModel(schema, encoder, tabular, baselines, about)
-
-
-def _split(
-    targets: np.ndarray[Any, Any], schema: Schema, share: float, seed: int
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Positions of the rows to learn from, and of those to check on."""
-    random = np.random.default_rng(seed)
-    places = np.arange(len(targets))
-    groups = [places[targets == label] for label in range(len(schema.classes))] or [places]
-    checked = np.concatenate([random.permutation(group)[: int(share * len(group))] for group in groups])
-    return np.setdiff1d(places, checked), np.sort(checked)
 
 
 def _sha256(frame: pd.DataFrame) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from yuragi.tabular import TabularModel
 
 SAMPLES = 100
 """Draws of a prediction where nothing is said; anchored members have one each."""
-_TOGETHER = 1 << 16  # rows predicted at once: memory is bounded by them
+_TOGETHER = 1 << 14  # rows predicted at once: memory is bounded by them
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class TableModel:
         return self._predicted(self.encoder.transform(frame), samples, seed)
 
     def predict_table(
-        self, frame: pd.DataFrame, level: float = 0.9, samples: int = SAMPLES, seed: int | None = 0
+        self, frame: pd.DataFrame, level: float | Sequence[float] = 0.9, samples: int = SAMPLES, seed: int | None = 0
     ) -> pd.DataFrame:
         """The table with its predictions as further columns, each named after the target.
 
@@ -74,7 +74,8 @@ class TableModel:
 
         Args:
             frame: as for `predict`; all its columns are kept as they are.
-            level: probability that the interval from _lower to _upper holds the target; of no meaning for classes.
+            level: probability that the interval from _lower to _upper holds the target; of no meaning for classes. Of several
+                levels each has its own interval: _lower_0.5 and _upper_0.5, _lower_0.9 and _upper_0.9.
             samples: draws.
             seed: of the draws.
 
@@ -132,7 +133,7 @@ class TableModel:
             ) from error
 
     def _columns(
-        self, encoded: Floats, level: float, samples: int, seed: int | None
+        self, encoded: Floats, level: float | Sequence[float], samples: int, seed: int | None
     ) -> dict[str, np.ndarray[Any, Any]]:
         prediction = self._predicted(encoded, samples, seed)
         if isinstance(prediction, ClassificationPrediction):
@@ -146,15 +147,15 @@ class TableModel:
                 "entropy": prediction.entropy.numpy(),
                 "mutual_information": prediction.mutual_information.numpy(),
             }
-        lower, upper = prediction.interval(level)
         columns = {
             "mean": prediction.mean,
             "std": prediction.std,
             "epistemic": prediction.epistemic,
             "aleatoric": prediction.aleatoric,
-            "lower": lower,
-            "upper": upper,
         }
+        levels = {"": level} if isinstance(level, (int, float)) else {f"_{one}": one for one in level}
+        for suffix, one in levels.items():
+            columns[f"lower{suffix}"], columns[f"upper{suffix}"] = prediction.interval(one)
         return {name: column[:, 0].numpy() for name, column in columns.items()}
 
 

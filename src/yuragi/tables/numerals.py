@@ -16,8 +16,10 @@ import numpy as np
 UNITS = ("$", "€", "£", "¥", "₩", "%", "円")
 """What may stand before or behind every number of a column; a percentage keeps its value, 12 for "12%"."""
 
+LONGEST = 1000
+"""The most characters of a number; the largest float64 has 309 digits."""
+
 _SPACES = " \u00a0\u202f'’"  # between groups of three digits, in either notation
-_LONGEST = 1000  # characters of a number; the largest float64 has 309 digits
 _PLAIN_INTEGER = re.compile(r"[+-]?(?:0|[1-9][0-9]{0,17})")
 _LEADING_ZERO = re.compile(r"[+-]?0[0-9]+")
 
@@ -30,6 +32,10 @@ def _pattern(decimal: str, group: str) -> re.Pattern[str]:
 
 
 _NUMBER = {".": _pattern(".", ","), ",": _pattern(",", ".")}
+
+PATTERNS = {sign: pattern.pattern for sign, pattern in _NUMBER.items()}
+"""Regular expressions of whole numbers and fractions without a unit, by their decimal sign; the case does not matter."""
+
 _NOT_IN_PYTHON = {
     decimal: str.maketrans({**dict.fromkeys(_SPACES + group, ""), decimal: "."}) for decimal, group in (".,", ",.")
 }
@@ -44,9 +50,7 @@ def plain(text: str) -> str:
     """
     text = text.strip()
     return (
-        text
-        if text.isascii() or len(text) > _LONGEST
-        else unicodedata.normalize("NFKC", text).replace("−", "-").strip()
+        text if text.isascii() or len(text) > LONGEST else unicodedata.normalize("NFKC", text).replace("−", "-").strip()
     )
 
 
@@ -77,7 +81,7 @@ def decimals(texts: Iterable[str]) -> tuple[str, str]:
         (('.', ''), (',', '€'), ('.,', ''), ('', ''))
     """
     texts = list(texts)
-    if not texts or any(len(text) > _LONGEST for text in texts):
+    if not texts or any(len(text) > LONGEST for text in texts):
         return "", ""
     unit = next((unit for unit in UNITS if texts[0].startswith(unit) or texts[0].endswith(unit)), "")
     numbers = [_without(text, unit) for text in texts] if unit else texts
@@ -100,7 +104,7 @@ def number(text: str, notation: str) -> float | None:
     """
     decimal, unit = notation[:1] or ".", notation[1:]
     digits = _without(text, unit)
-    if digits is None or len(digits) > _LONGEST or not _NUMBER[decimal].fullmatch(digits):
+    if digits is None or len(digits) > LONGEST or not _NUMBER[decimal].fullmatch(digits):
         return None
     return float(digits.translate(_NOT_IN_PYTHON[decimal]))
 

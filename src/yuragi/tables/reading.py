@@ -8,6 +8,7 @@ import os
 import sys
 import warnings
 import zlib
+from collections.abc import Sequence
 from typing import BinaryIO
 
 import pandas as pd
@@ -81,7 +82,30 @@ def read_table(
         raise TableError(f"{name} has no columns")
     if not len(frame):
         raise TableError(f"{name} has a header and no rows")
-    return frame.set_axis(_distinct([str(column) for column in frame.columns], name), axis=1)
+    return frame.set_axis(distinct([str(column) for column in frame.columns], name), axis=1)
+
+
+def distinct_names(names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Names for all columns, each once; and of those that are the name of an earlier column too, the old name by the new.
+
+    Example:
+        >>> distinct_names(["a", "", "a"])
+        (['a', 'Unnamed: 1', 'a.1'], {'a.1': 'a'})
+    """
+    named = [name or f"Unnamed: {place}" for place, name in enumerate(names)]
+    taken, found = set(named), []
+    seen: set[str] = set()
+    renamed: dict[str, str] = {}
+    for name in named:
+        new, number = name, 0
+        while new in seen or (new != name and new in taken):
+            number += 1
+            new = f"{name}.{number}"
+        seen.add(new)
+        found.append(new)
+        if new != name:
+            renamed[new] = name
+    return found, renamed
 
 
 def _bytes(source: str | os.PathLike[str] | BinaryIO) -> tuple[bytes, str]:
@@ -112,20 +136,9 @@ def _unpacked(data: bytes, name: str) -> bytes:
     return unpacked
 
 
-def _distinct(names: list[str], source: str) -> list[str]:
-    named = [name or f"Unnamed: {place}" for place, name in enumerate(names)]
-    taken, found = set(named), []
-    seen: set[str] = set()
-    renamed: dict[str, str] = {}
-    for name in named:
-        new, number = name, 0
-        while new in seen or (new != name and new in taken):
-            number += 1
-            new = f"{name}.{number}"
-        seen.add(new)
-        found.append(new)
-        if new != name:
-            renamed[new] = name
+def distinct(names: list[str], source: str) -> list[str]:
+    """Names of columns, each once and none empty, with a `TableWarning` where some were the same."""
+    found, renamed = distinct_names(names)
     if renamed:
         listed = ", ".join(f"{shown(old)} became {shown(new)}" for new, old in list(renamed.items())[:10])
         warnings.warn(f"{source}: columns have the same name: {listed}", TableWarning, stacklevel=3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self, get_args
 
@@ -14,7 +14,7 @@ from yuragi.tables import cells, columns, numerals
 from yuragi.tables.columns import Column, LeftOut
 from yuragi.tables.errors import TableError, counted, listed, shown
 from yuragi.tables.frames import as_frame, features, read_features
-from yuragi.tables.notes import unusual
+from yuragi.tables.notes import Unusual, unusual
 
 Task = Literal["regression", "classification"]
 
@@ -81,7 +81,7 @@ class Schema:
         rows = frame[~gone].reset_index(drop=True)
         goal, task = _target(rows[target], np.flatnonzero(~gone), target, task)
         found, left_out = features(rows.drop(columns=target))
-        classes = tuple(sorted(goal.levels, key=_order)) if task == "classification" else ()
+        classes = tuple(sorted(goal.levels, key=class_order)) if task == "classification" else ()
         return cls(found, left_out, replace(goal, missing=int(gone.sum())), task, classes, len(rows))
 
     def with_target(self, frame: Any) -> pd.DataFrame:
@@ -106,7 +106,7 @@ class Schema:
             bad, what = ~np.isfinite(values), "no number"
         else:
             places = {level: place for place, level in enumerate(self.classes)}
-            values = np.array([places.get(text or "", -1) for text in _class_texts(column, self.classes)], np.int64)
+            values = np.array([places.get(text or "", -1) for text in self.class_texts(frame)], np.int64)
             bad, what = values < 0, f"none of the classes {listed(self.classes)}"
         if bad.any():
             row = int(bad.argmax())
@@ -115,6 +115,10 @@ class Schema:
                 f"{int(bad.sum()):,} such rows"
             )
         return values
+
+    def class_texts(self, frame: Any) -> list[str | None]:
+        """The target of each row as text, None where missing: of `classes` where it says one of them, else as written."""
+        return _class_texts(as_frame(frame)[self.target.name], self.classes)
 
     def check(self, frame: Any) -> dict[str, cells.Floats]:
         """Read the features of a table, by name, each as `columns.read` does.
@@ -141,11 +145,24 @@ class Schema:
              "1 column that the model does not use: 'shop'"]
         """
         frame = as_frame(frame)
-        notes: list[str] = []
-        for column, values in zip(self.columns, self.check(frame).values(), strict=True):
-            notes += [f"column {shown(column.name)}: {note}" for note in unusual(column, values, frame[column.name])]
-        known = {self.target.name, *(one.name for one in self.columns), *(one.name for one in self.left_out)}
-        extra = [str(name) for name in frame.columns if name not in known]
+        return self.sentences(self.unusual(frame), frame.columns)
+
+    def unusual(self, frame: Any) -> list[Unusual]:
+        """What `notes` says of the values of a table, not yet in words.
+
+        Raises:
+            TableError: as for `check`.
+        """
+        frame = as_frame(frame)
+        read = self.check(frame)
+        return [one for column in self.columns for one in unusual(column, read[column.name], frame[column.name])]
+
+    def sentences(self, found: Sequence[Unusual], names: Iterable[Any]) -> list[str]:
+        """What was found in a table with these columns, in words, in the order of the model's columns."""
+        places = {column.name: place for place, column in enumerate(self.columns)}
+        notes = [one.sentence() for one in sorted(found, key=lambda one: places[one.column])]
+        known = {self.target.name, *places, *(one.name for one in self.left_out)}
+        extra = [str(name) for name in names if name not in known]
         if extra:
             notes.append(f"{counted(len(extra), 'column')} that the model does not use: {listed(extra)}")
         return notes
@@ -208,6 +225,16 @@ def _target(column: pd.Series[Any], places: np.ndarray[Any, Any], name: str, tas
             example = shown(next(iter(found.levels)))
             raise TableError(f"the target {quoted} holds {example}, no number: a regression cannot predict it")
         return found, task
+    return Column(name, "category", 0, levels=check_classes(name, classes)), task
+
+
+def check_classes(name: str, classes: dict[str, int]) -> dict[str, int]:
+    """The classes of a target with their numbers of rows, where there are not too many, and each has several rows.
+
+    Raises:
+        TableError: there are more than `CLASSES`, or one has a single row.
+    """
+    quoted = shown(name)
     if len(classes) > CLASSES:
         raise TableError(f"the target {quoted} has {len(classes):,} different values, at most {CLASSES} can be classes")
     single = [level for level, count in classes.items() if count == 1]
@@ -216,14 +243,20 @@ def _target(column: pd.Series[Any], places: np.ndarray[Any, Any], name: str, tas
             f"the target {quoted} has the class {shown(single[0])} in one row only"
             f"{f' (and {len(single) - 1} more such classes)' if len(single) > 1 else ''}: merge it with another, or drop it"
         )
-    return Column(name, "category", 0, levels=classes), task
+    return classes
+
+
+def class_order(level: str) -> tuple[bool, float, bool, str]:
+    """By what classes are sorted: numbers as numbers, no before yes, anything else by its letters."""
+    number, truth = numerals.number(level, "."), cells.TRUTH.get(level.lower())
+    return number is None, number or 0.0, bool(truth), level
 
 
 def _classes(found: Column, column: pd.Series[Any]) -> dict[str, int]:
     if found.kind != "number":
         return dict(found.levels)
     counts = Counter(text for text in cells.texts(pd.Series(columns.read(found, column))) if text is not None)
-    return dict(sorted(counts.items(), key=lambda one: (-one[1], _order(one[0]))))
+    return dict(sorted(counts.items(), key=lambda one: (-one[1], class_order(one[0]))))
 
 
 def _few(classes: Mapping[str, int]) -> bool:
@@ -246,9 +279,3 @@ def _class_texts(column: pd.Series[Any], classes: Sequence[str]) -> list[str | N
         text if text is None or text in classes else known.get(numerals.number(numerals.plain(text), "."), text)
         for text in texts
     ]
-
-
-def _order(level: str) -> tuple[bool, float, bool, str]:
-    # numbers as numbers, no before yes, anything else by its letters
-    number, truth = numerals.number(level, "."), cells.TRUTH.get(level.lower())
-    return number is None, number or 0.0, bool(truth), level

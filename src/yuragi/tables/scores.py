@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from yuragi import metrics
+from yuragi.comparison.scores import scored
 from yuragi.prediction import ClassificationPrediction, NumericPrediction
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
@@ -30,27 +30,10 @@ def score(prediction: Predicted, y: np.ndarray[Any, Any]) -> dict[str, float | N
         curve and the diagonal), "coverage_50" and so on for `LEVELS`, "width_90" (mean). Of classes: "accuracy",
         "log_likelihood", "brier", "calibration_error" (expected, of the confidence).
     """
-    if isinstance(prediction, ClassificationPrediction):
-        labels = torch.tensor(y)
-        found = {
-            "accuracy": float((prediction.label == labels).double().mean()),
-            "log_likelihood": float(prediction.log_prob(labels).mean()),
-            "brier": float(metrics.brier_score(prediction.probs, labels).mean()),
-            "calibration_error": metrics.expected_calibration_error(prediction.probs, labels, 10),
-        }
-    else:
-        target = torch.tensor(y).reshape(-1, 1)
-        pit = prediction.cdf(target)
-        lower, upper = prediction.interval(0.9)
-        found = {
-            "rmse": metrics.rmse(prediction.mean, target),
-            "log_likelihood": float(prediction.log_prob(target).mean()),
-            "crps": float(prediction.crps(target).mean()),
-            "calibration_error": metrics.quantile_calibration_error(pit),
-            "width_90": metrics.interval_width(lower, upper),
-        }
-        for level in LEVELS:
-            found[f"coverage_{100 * level:.0f}"] = float(((pit - 0.5).abs() <= level / 2).double().mean())
+    target = torch.tensor(y)
+    if isinstance(prediction, NumericPrediction):
+        target = target.reshape(-1, 1)
+    found = scored(prediction, target, coverage=LEVELS, width=(0.9,))
     return {name: value if math.isfinite(value) else None for name, value in found.items()}
 
 

@@ -17,7 +17,9 @@ from yuragi import likelihoods
 from yuragi.bayesian import Bayesian
 from yuragi.continual import posterior_to_prior
 from yuragi.conversion import bayesianize
+from yuragi.data import Batches
 from yuragi.estimators import Estimator
+from yuragi.likelihoods import Likelihood
 from yuragi.likelihoods.location_scale import NetworkScale
 from yuragi.networks import TabularNetwork
 from yuragi.pace import Progress
@@ -34,6 +36,7 @@ from yuragi.tabular.settings import (
     can_choose,
     likelihood_of,
     network_outputs,
+    streamed_budget,
     usual_budget,
 )
 from yuragi.training import ConvergenceWarning, Epoch, History, fit
@@ -129,25 +132,11 @@ def fit_tabular(
     inputs, targets = standardised(rows.x, units.x_loc, units.x_scale), rows.targets(units)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        if module is None:
-            heteroscedastic = isinstance(likelihood, NetworkScale)
-            net: nn.Module = TabularNetwork(inputs, outputs, heteroscedastic=heteroscedastic, bins=BINS)
-        else:
-            net = module(inputs.shape[1], network_outputs(likelihood, outputs))
-            if not isinstance(net, nn.Module):
-                raise TypeError(f"module must make an nn.Module, got {type(net).__name__}")
+        net = _network(inputs, outputs, likelihood, module)
     if device is not None:
         net = net.to(device)
     plan = Plan.of(posterior, members, net, can_choose(rows, task))
-    bnn = bayesianize(
-        net,
-        likelihood=likelihood,
-        prior=plan.prior,
-        posterior=plan.posterior,
-        estimator=estimator if plan.posterior.independent else "shared",
-        members=plan.members,
-        seed=seed,
-    )
+    bnn = _bayesian(net, likelihood, plan, estimator, seed)
     settings: dict[str, Any] = {"epochs": epochs}
     if epochs is None and plan.posterior.is_points and isinstance(net, TabularNetwork):
         settings = usual_budget(len(inputs))
@@ -167,9 +156,84 @@ def fit_tabular(
         callbacks=callbacks,
         **settings,
     )
-    if task == "classification":
-        units = replace(units, loc=torch.zeros(outputs).double(), scale=torch.ones(outputs).double())
-    return TabularModel(bnn, task, units.loc, units.scale, units.x_loc, units.x_scale, history)
+    return _model(bnn, task, units, outputs, history)
+
+
+def fit_streamed(
+    sample: Rows,
+    stream: Callable[[Units], Batches],
+    task: Task,
+    *,
+    loc: Tensor,
+    scale: Tensor,
+    posterior: Posterior = "auto",
+    members: int | None = None,
+    classes: int | None = None,
+    epochs: int | None = None,
+    time_budget: float | None = None,
+    progress: Progress | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    device: torch.device | str | None = None,
+    seed: int = 0,
+) -> TabularModel:
+    """Fit a network to more rows than fit into memory, as `fit_tabular` does to those that do.
+
+    A sample of the rows says where the bins of the network are and how its inputs are scaled, and settings are chosen by
+    a part of the sample that is held out; the network that is chosen is trained on all rows.
+
+    Args:
+        sample: some of the rows.
+        stream: makes the batches of all rows: inputs standardised, targets too, or labels.
+        task: "regression" or "classification".
+        loc: mean of the targets of all rows, float64 [outputs]; of no meaning for classes.
+        scale: their standard deviation, float64 [outputs].
+        posterior: as for `fit_tabular`.
+        members: as for `fit_tabular`.
+        classes: how many there are; None: as many as the largest label of the sample says.
+        epochs: passes over all rows; None: as `fit_tabular`, but no more than make 20,000 steps, and one at least.
+        time_budget: seconds for all of it, as for `yuragi.fit`.
+        progress: told how far all of it is, and may stop it, as for `yuragi.fit`.
+        checkpoint: a folder for checkpoints, one a minute, as for `yuragi.fit`.
+        resume: continue from the newest, as for `yuragi.fit`.
+        device: where to train and to predict; None: the CPU.
+        seed: of everything random; the global random state is left alone.
+
+    Returns:
+        The fitted model.
+
+    Raises:
+        ValueError: an argument is out of range, or the rows of the sample are not of the task.
+    """
+    units = sample.units()
+    outputs = len(loc)
+    if task == "regression":
+        units = replace(units, loc=loc, scale=scale)
+    else:
+        outputs = sample.classes(classes)
+    likelihood = likelihoods.Categorical() if task == "classification" else likelihood_of("auto", sample, units.scale)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = _network(standardised(sample.x, units.x_loc, units.x_scale), outputs, likelihood, None)
+    if device is not None:
+        net = net.to(device)
+    plan = Plan.of(posterior, members, net, can_choose(sample, task))
+    bnn = _bayesian(net, likelihood, plan, "local", seed)
+    batches = stream(units)
+    settings = {"epochs": epochs} if epochs is not None else streamed_budget(batches.num_data)
+    history = _fit(
+        bnn,
+        batches,
+        measured=epochs is None,
+        kl_weight=plan.kl_weight,
+        time_budget=time_budget,
+        progress=progress,
+        checkpoint=checkpoint,
+        resume=resume,
+        seed=seed,
+        **settings,
+    )
+    return _model(bnn, task, units, outputs, history)
 
 
 def update_tabular(
@@ -222,7 +286,35 @@ def update_tabular(
     return replace(model, bnn=bnn, history=history)
 
 
-def _fit(bnn: Bayesian, data: tuple[Tensor, Tensor], *, measured: bool, **settings: Any) -> History:
+def _network(inputs: Tensor, outputs: int, likelihood: Likelihood, module: MakeModule | None) -> nn.Module:
+    if module is None:
+        heteroscedastic = isinstance(likelihood, NetworkScale)
+        return TabularNetwork(inputs, outputs, heteroscedastic=heteroscedastic, bins=BINS)
+    net = module(inputs.shape[1], network_outputs(likelihood, outputs))
+    if not isinstance(net, nn.Module):
+        raise TypeError(f"module must make an nn.Module, got {type(net).__name__}")
+    return net
+
+
+def _bayesian(net: nn.Module, likelihood: Likelihood, plan: Plan, estimator: Estimator, seed: int) -> Bayesian:
+    return bayesianize(
+        net,
+        likelihood=likelihood,
+        prior=plan.prior,
+        posterior=plan.posterior,
+        estimator=estimator if plan.posterior.independent else "shared",
+        members=plan.members,
+        seed=seed,
+    )
+
+
+def _model(bnn: Bayesian, task: Task, units: Units, outputs: int, history: History) -> TabularModel:
+    if task == "classification":
+        units = replace(units, loc=torch.zeros(outputs).double(), scale=torch.ones(outputs).double())
+    return TabularModel(bnn, task, units.loc, units.scale, units.x_loc, units.x_scale, history)
+
+
+def _fit(bnn: Bayesian, data: tuple[Tensor, Tensor] | Batches, *, measured: bool, **settings: Any) -> History:
     with warnings.catch_warnings() if measured else nullcontext():
         if measured:  # the budget is the one that was measured, whether or not the objective has settled by then
             warnings.simplefilter("ignore", ConvergenceWarning)

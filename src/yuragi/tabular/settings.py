@@ -13,6 +13,7 @@ from yuragi import likelihoods, posteriors
 from yuragi.data import usual_batch_size
 from yuragi.likelihoods import Likelihood
 from yuragi.likelihoods.location_scale import NetworkScale
+from yuragi.loop import DEFAULT_STEPS
 from yuragi.networks import TabularNetwork
 from yuragi.priors import FanIn, PerLayer, Prior
 from yuragi.tabular.rows import Rows
@@ -28,6 +29,7 @@ BINS = 16
 """Bins of a column, at most."""
 _FEW = 4096  # rows, below which a fit of the library's network is a short one
 _SHORT_STEPS, _SHORT_LR = 1000, 0.02
+_FEWEST_EPOCHS, _MOST_STEPS = 20, 20_000  # of rows that are read anew in every epoch
 _FEWEST_TO_CHOOSE = 40  # rows, from which settings are chosen by held-out ones
 _FEWEST_VARIED = 20  # targets that must differ from the most frequent one for that: else all that do might be held out
 _FEW_KL_WEIGHT = 0.1
@@ -104,6 +106,13 @@ def usual_budget(rows: int) -> dict[str, Any]:
         return {}
     steps = -(-rows // usual_batch_size(rows))
     return {"epochs": -(-_SHORT_STEPS // steps), "lr": _SHORT_LR}
+
+
+def streamed_budget(rows: int) -> dict[str, Any]:
+    """`usual_budget` for rows that are read anew in every epoch: no more epochs than make 20,000 steps, one at least."""
+    steps = -(-rows // usual_batch_size(rows))
+    epochs = max(_FEWEST_EPOCHS, -(-DEFAULT_STEPS // steps))
+    return usual_budget(rows) or {"epochs": max(1, min(epochs, -(-_MOST_STEPS // steps)))}
 
 
 def _priors(net: nn.Module) -> list[Prior]:

@@ -1,0 +1,78 @@
+"""When a fit compiles, that it falls back where it cannot, and that the result is the same posterior."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import yuragi as yu
+from yuragi import compilation
+from yuragi.compilation import Objective
+
+
+def linear(members: int = 1) -> yu.Bayesian:
+    torch.manual_seed(0)
+    return yu.bayesianize(nn.Linear(3, 1), likelihood=yu.Gaussian(0.5), members=members, seed=0)
+
+
+def data() -> tuple[Tensor, Tensor]:
+    x = torch.randn(64, 3, generator=torch.Generator().manual_seed(0))
+    return x, x.sum(1, keepdim=True)
+
+
+def test_the_choice_depends_on_steps_and_weights() -> None:
+    assert Objective(linear(), 100).decision.startswith("not compiled: 100 steps")
+    assert Objective(linear(2), 10**6).decision.startswith("not compiled: members")
+    large = yu.bayesianize(nn.Linear(400, 400), likelihood=yu.Gaussian(0.5))
+    assert Objective(large, 10**6).decision.startswith("not compiled: 160,400 weights")
+    assert Objective(linear(), 10**6).decision == "compiled"
+
+
+def test_a_fit_says_so() -> None:
+    history = yu.fit(linear(), data(), epochs=2, kl_weight=1.0, seed=0)
+    assert history.compiled.startswith("not compiled: 2 steps")
+
+
+def test_without_a_compiler_the_fit_is_as_it_would_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = linear()
+    yu.fit(plain, data(), epochs=5, kl_weight=1.0, seed=0)
+
+    def no_compiler(function: Any) -> Any:
+        def fail(*_: Any, **__: Any) -> None:
+            raise RuntimeError("no working C++ compiler\nmore of it")
+
+        return fail
+
+    monkeypatch.setattr(compilation, "PAYS_FROM", 1)
+    monkeypatch.setattr(torch, "compile", no_compiler)
+    fallen = linear()
+    history = yu.fit(fallen, data(), epochs=5, kl_weight=1.0, seed=0)
+    assert history.compiled == "not compiled: RuntimeError: no working C++ compiler"
+    for one, other in zip(plain.parameters(), fallen.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("estimator", ["shared", "flipout", "local"])
+def test_a_compiled_fit_finds_the_same_posterior(estimator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compilation, "PAYS_FROM", 1)
+    x, y = data()
+    precision = x.T @ x / 0.5**2 + torch.eye(3)
+    mean = torch.linalg.solve(precision, x.T @ y / 0.5**2)[:, 0]
+    bnn = yu.bayesianize(
+        nn.Linear(3, 1, bias=False),
+        likelihood=yu.Gaussian(0.5),
+        prior=yu.priors.Normal(),
+        estimator=estimator,
+        seed=0,
+    )
+    history = yu.fit(bnn, (x, y), epochs=2500, lr=0.02, kl_weight=1.0, seed=0)
+    assert history.compiled == "compiled"
+    best = precision.diagonal().rsqrt()
+    assert ((bnn.q().mean[0][0, 0].detach() - mean) / best).abs().max() < 0.25
+    scales = bnn.q().scales
+    assert scales is not None
+    assert abs(float((scales[0][0, 0].detach() / best).log().mean())) < 0.1
