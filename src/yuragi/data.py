@@ -138,12 +138,12 @@ class Loaded(Batches):
         self.loader, self.indexed, self.device, self.dtype = loader, indexed, device, dtype
         self.num_data = _length_of(loader)
         self.steps = len(loader)
+        self._own = loader  # what is iterated over: of several processes, the rows of this one
         self._divided: _Divided | None = None
 
     def __iter__(self) -> Iterator[Batch]:
         """Start an epoch, in the loader's order."""
-        loader = self.loader if self._divided is None else _remade(self.loader, batch_sampler=self._divided)
-        for at, item in enumerate(loader):
+        for at, item in enumerate(self._own):
             index, pair = item if self.indexed else (None, item)
             if not isinstance(pair, (tuple, list)) or len(pair) != 2:
                 raise TypeError(
@@ -172,6 +172,7 @@ class Loaded(Batches):
                     "fit (x, y), a map-style Dataset, or a loader of one"
                 )
             divided._divided = _Divided(self.loader.batch_sampler, ranks)
+            divided._own = _remade(self.loader, batch_sampler=divided._divided)
         return divided
 
     def generators(self) -> list[torch.Generator]:

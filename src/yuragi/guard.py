@@ -201,8 +201,11 @@ class Guard:
             grads.append(_values(parameter.grad))
         moving = [(name, buffer) for name, buffer in self._buffers() if buffer.is_floating_point()]
         befores = [self._buffer_before(name) for name, _ in moving]
-        # what was added, and not the buffers: those that no pass writes to stay as they are, to the last bit
-        added = [(buffer - before).mul_(share) for (_, buffer), before in zip(moving, befores, strict=True)]
+        # what was added, and not the buffers: those that no pass writes to, a mask of infinities say, stay as they are
+        added = [
+            torch.where(buffer == before, 0, buffer - before).mul_(share)
+            for (_, buffer), before in zip(moving, befores, strict=True)
+        ]
         noted *= share
         self._ranks.add_up([noted, *grads, *added])
         for (_, buffer), before, all_added in zip(moving, befores, added, strict=True):

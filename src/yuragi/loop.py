@@ -19,7 +19,7 @@ from yuragi.compilation import Objective
 from yuragi.data import Batch, Batches, InMemory, batches, check_pair, take_rows
 from yuragi.guard import Guard
 from yuragi.history import Epoch, History, still_falling
-from yuragi.network_state import load_network_state, network_state
+from yuragi.network_state import follow_first, load_network_state, network_state
 from yuragi.normals import NormalTable
 from yuragi.pace import Part
 from yuragi.posteriors import Anchored
@@ -119,7 +119,7 @@ def train(
             bnn.train()
             ranks.by_first(lambda: _initialise_likelihood(bnn, source))
             if not ranks.alone:
-                _follow_first(bnn, source, order, ranks)
+                _agree(bnn, source, order, ranks)
             optimiser = optimizers.made(make, groups)
             bnn.recipe = None  # from here on its weights know the data, and no rows of them can be held out
             run = _Run(
@@ -258,7 +258,9 @@ class _Run:
         return [total / self.rows if self.rows else math.nan for total in self.sums]
 
     def _keep_time(self) -> None:
-        self.part.after((self.epoch - 1) * self.source.steps + self.done, self.epochs * self.source.steps)
+        step, steps = (self.epoch - 1) * self.source.steps + self.done, self.epochs * self.source.steps
+        if step < steps:  # that all is done is told at the end
+            self.part.after(step, steps)
         self.stopped = self.part.stopped
         if self.part.job.limited and not self.ranks.alone:  # clocks differ, and so may whoever watches
             self.part.done, self.stopped = self.ranks.from_first((self.part.done, self.stopped))
@@ -397,7 +399,7 @@ def _checked_validation(bnn: Bayesian, validation: Any) -> tuple[Any, Tensor]:
     return x, y
 
 
-def _follow_first(bnn: Bayesian, source: Batches, order: torch.Generator | None, ranks: Ranks) -> None:
+def _agree(bnn: Bayesian, source: Batches, order: torch.Generator | None, ranks: Ranks) -> None:
     """Begin with the weights of the first process, and draw the order of the rows as it does."""
     sizes = ranks.of_all((source.num_data, source.steps))
     if len(set(sizes)) > 1:
@@ -405,7 +407,7 @@ def _follow_first(bnn: Bayesian, source: Batches, order: torch.Generator | None,
             f"the processes were given different data, of (rows, batches) {', '.join(map(str, sizes))}: give each of them "
             "all the rows, of which fit takes its part of every batch"
         )
-    load_network_state(bnn, ranks.from_first(network_state(bnn)))
+    follow_first(bnn, ranks)
     if order is not None:
         order.set_state(ranks.from_first(order.get_state()))
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,8 +14,9 @@ from yuragi.conversion import Recipe
 from yuragi.history import History
 from yuragi.likelihoods.likelihood import Positive
 from yuragi.members import copy_members
+from yuragi.network_state import follow_first
 from yuragi.posteriors import Anchored
-from yuragi.ranks import Fabric, Ranks
+from yuragi.ranks import Fabric, Ranks, derived_seed
 from yuragi.starts import copied
 from yuragi.training import fit
 
@@ -71,8 +71,7 @@ def fit_members(
     ranks = Ranks() if fabric is None else Ranks.of(fabric)
     made: list[tuple[int, dict[str, Any], History]] = []
     failed: Exception | None = None
-    if not ranks.alone:  # else each might have anchors of its own
-        bnn.load_state_dict(ranks.from_first(bnn.state_dict()))
+    follow_first(bnn, ranks)  # else each process might have starts and anchors of its own
     try:
         for member in range(ranks.rank, bnn.members, ranks.count):
             one = _alone(bnn, member)
@@ -81,7 +80,7 @@ def fit_members(
             history = fit(
                 one,
                 data,
-                seed=int(np.random.SeedSequence([seed, member]).generate_state(1, np.uint64)[0] >> np.uint64(2)),
+                seed=derived_seed(seed, member),
                 checkpoint=None if checkpoint is None else Path(checkpoint) / f"member-{member}",
                 kl_weight=kl_weight[member] if isinstance(kl_weight, Tensor) and kl_weight.dim() else kl_weight,
                 **settings,
@@ -149,7 +148,6 @@ def _state(one: Bayesian) -> dict[str, Any]:
         "posterior": {name: value.cpu() for name, value in one.posterior.state_dict().items()},
         "likelihood": {name: value.cpu() for name, value in one.likelihood.state_dict().items()},
         "buffers": {name: buffer.cpu() for name, buffer in one.module.named_buffers()},
-        "found out": one.found_out(),
     }
 
 

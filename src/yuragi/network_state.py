@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from yuragi.bayesian import Bayesian
+from yuragi.ranks import Ranks
 
 
 def network_state(bnn: Bayesian) -> dict[str, Any]:
@@ -42,3 +43,13 @@ def load_network_state(bnn: Bayesian, state: Mapping[str, Any]) -> None:
     for name, value in left_out.items():
         buffers[name].copy_(value)
     bnn.believe(state["found_out"])
+
+
+def follow_first(bnn: Bayesian, ranks: Ranks) -> None:
+    """Make the network of each process like that of the first."""
+    if ranks.alone:
+        return
+    state = network_state(bnn) if ranks.first else {}
+    # by way of the CPU: a tensor would come back on the device that it was sent from
+    state = pytree.tree_map(lambda leaf: leaf.detach().cpu() if isinstance(leaf, Tensor) else leaf, state)
+    load_network_state(bnn, ranks.from_first(state))

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import yuragi as yu
 from yuragi.member_fits import fit_members
+from yuragi.ranks import Ranks
 
 Scenario = dict[str, Any]
 
@@ -37,10 +38,21 @@ def mean_field(posterior: yu.posteriors.MeanField) -> yu.Bayesian:
     return yu.bayesianize(net, likelihood=yu.Gaussian(0.1), posterior=posterior, members=2, seed=0)
 
 
+class Masked(nn.Module):
+    """The identity, and a buffer as attention has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mask", torch.full((2, 2), -torch.inf).triu(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
 def normalised() -> yu.Bayesian:
     """The running mean of its first layer depends on the data alone."""
     torch.manual_seed(0)
-    net = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 8), nn.Tanh(), nn.Dropout(0.2), nn.Linear(8, 1))
+    net = nn.Sequential(nn.BatchNorm1d(3), Masked(), nn.Linear(3, 8), nn.Tanh(), nn.Dropout(0.2), nn.Linear(8, 1))
     return yu.bayesianize(net, likelihood=yu.Gaussian(0.1), posterior=yu.posteriors.Anchored(0), members=1, seed=0)
 
 
@@ -144,6 +156,11 @@ def run(fabric: Any, folder: str) -> None:
     found["resumed"] = result(bnn, yu.fit(bnn, (x, y), resume=True, **kept))
     bnn = mean_field(yu.posteriors.MeanField())
     found["at once"] = result(bnn, yu.fit(bnn, (x, y), **own, seed=3))
+
+    # one too large to be sent with others, one that is not contiguous, and integers
+    tensors = [torch.full((2**20,), 1.0 + rank), torch.full((2, 3), 1.0 + rank).T, torch.tensor([rank, 1])]
+    Ranks.of(fabric).add_up(tensors)
+    found["sums"] = {"state": dict(zip("abc", (tensor.clone() for tensor in tensors), strict=True))}
 
     for name, bnn in mixtures().items():
         histories = fit_members(bnn, (x, y), seed=3, fabric=fabric, epochs=6, batch_size=12)

@@ -97,6 +97,7 @@ def test_each_process_has_noise_of_its_own_and_its_seed_is_recorded(
 def test_running_means_are_those_of_the_whole_batch(together: Ranks, alone: dict[str, Scenario], count: int) -> None:
     one, other = together[count][0]["normalised"]["state"], alone["normalised"]["state"]
     torch.testing.assert_close(one["module.0.running_mean"], other["module.0.running_mean"])
+    assert torch.equal(one["module.1.mask"], other["module.1.mask"])
     assert one["module.0.num_batches_tracked"] == other["module.0.num_batches_tracked"]
 
 
@@ -128,6 +129,15 @@ def test_what_one_process_refuses_all_refuse(together: Ranks, count: int) -> Non
         assert "has checkpoints of a fit already" in one["refused"]["checkpoints"]
         assert "mat1 and mat2" in one["refused"]["member"]
         assert "were given different data" in one["refused"]["rows"]
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_tensors_of_every_kind_are_added_up(together: Ranks, count: int) -> None:
+    large, turned, whole = together[count][0]["sums"]["state"].values()
+    total = sum(range(1, count + 1))
+    assert torch.equal(large, torch.full((2**20,), float(total)))
+    assert torch.equal(turned, torch.full((3, 2), float(total)))
+    assert whole.tolist() == [total - count, count]
 
 
 @pytest.mark.parametrize("count", COUNTS)
