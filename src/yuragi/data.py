@@ -112,7 +112,7 @@ class InMemory(Batches):
         """The same batches, of which this process gets every R-th row; all have the same rows, and draw the same order."""
         divided = InMemory(self.x, self.y, self.batch_size, self.weight, self.generator)
         divided._ranks = ranks
-        if divided.steps == 1 and not ranks.alone:
+        if divided.steps == 1:
             divided._whole = divided._at(self._all)
         return divided
 
@@ -164,15 +164,14 @@ class Loaded(Batches):
         Raises:
             ValueError: its order is not drawn by a sampler.
         """
+        if self.loader.batch_sampler is None or isinstance(self.loader.dataset, IterableDataset):
+            raise ValueError(
+                "the batches of this loader are not drawn by a sampler, and so cannot be divided among processes: give "
+                "(x, y), a map-style Dataset, or a loader of one"
+            )
         divided = Loaded(self.loader, self.indexed, self.device, self.dtype)
-        if not ranks.alone:
-            if self.loader.batch_sampler is None or isinstance(self.loader.dataset, IterableDataset):
-                raise ValueError(
-                    "the batches of this loader are not drawn by a sampler, and so cannot be divided among processes: give "
-                    "fit (x, y), a map-style Dataset, or a loader of one"
-                )
-            divided._divided = _Divided(self.loader.batch_sampler, ranks)
-            divided._own = _remade(self.loader, batch_sampler=divided._divided)
+        divided._divided = _Divided(self.loader.batch_sampler, ranks)
+        divided._own = _remade(self.loader, batch_sampler=divided._divided)
         return divided
 
     def generators(self) -> list[torch.Generator]:

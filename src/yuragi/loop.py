@@ -124,7 +124,7 @@ def train(
             bnn.recipe = None  # from here on its weights know the data, and no rows of them can be held out
             run = _Run(
                 bnn,
-                source.among(ranks),
+                source if ranks.alone else source.among(ranks),
                 optimiser,
                 schedule,
                 kl_weight,

@@ -98,7 +98,8 @@ def fit(
 
     Raises:
         ValueError: data that are empty, NaN, infinite or of wrong shape, an argument out of range, alternatives for a
-            network that is trained already, or, with `checkpoint`, a loader whose order cannot be drawn again.
+            network that is trained already, or, with `checkpoint`, a loader whose order cannot be drawn again, or several
+            processes without a seed; data that they cannot divide, or that are not the same in all.
         CheckpointError: the folder has checkpoints of another fit, or of this one and `resume` is False.
         FileError: none of the checkpoints can be read.
         OSError: a checkpoint cannot be written; the ones before are as they were.
@@ -132,9 +133,12 @@ def fit(
     if fabric is not None:
         ranks = Ranks.of(fabric)
         bnn.to(fabric.device)
-    if not ranks.alone:
-        drawn = int(torch.randint(2**62, ())) if seed is None else seed
-        seed = ranks.from_first(drawn)
+    if seed is None and not ranks.alone:
+        if checkpoint is not None:
+            raise ValueError(
+                "to go on from a checkpoint, several processes need the seed that they began with: give seed="
+            )
+        seed = ranks.from_first(int(torch.randint(2**62, ())))
     part = Part(Job(time_budget, progress if progress is None or ranks.first else _unheard))
     chosen = None
     weight: Any = kl_weight

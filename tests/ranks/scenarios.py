@@ -167,6 +167,7 @@ def run(fabric: Any, folder: str) -> None:
         found[name] = result(bnn, histories[-1])
 
     found["refused"] = {"checkpoints": refusal(lambda: yu.fit(anchored(), (x, y), **kept))}
+    found["refused"]["no seed"] = refusal(lambda: yu.fit(anchored(), (x, y), **kept | {"seed": None}))
     found["refused"]["rows"] = refusal(lambda: yu.fit(anchored(), (x[rank:], y[rank:]), **own))
     found["refused"]["member"] = refusal(lambda: fit_members(mixtures()["apart"], (x[:, :2], y), seed=3, fabric=fabric))
     torch.save(found, f"{folder}/{fabric.world_size}-{rank}.pt")

@@ -127,6 +127,7 @@ def test_a_fit_that_was_cut_off_goes_on_to_the_last_bit(together: Ranks, folder:
 def test_what_one_process_refuses_all_refuse(together: Ranks, count: int) -> None:
     for one in together[count]:
         assert "has checkpoints of a fit already" in one["refused"]["checkpoints"]
+        assert "several processes need the seed" in one["refused"]["no seed"]
         assert "mat1 and mat2" in one["refused"]["member"]
         assert "were given different data" in one["refused"]["rows"]
 

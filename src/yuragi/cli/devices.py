@@ -18,6 +18,7 @@ def launched(devices: int, nodes: int, place: torch.device) -> Fabric | None:
 
     Raises:
         ImportError: Lightning Fabric is not there.
+        BadParameter: there are not so many devices, or processes that somebody else has started.
     """
     if devices * nodes == 1:
         return None
@@ -25,10 +26,14 @@ def launched(devices: int, nodes: int, place: torch.device) -> Fabric | None:
         raise typer.BadParameter(f"--device {place} is one, but --devices says {devices}: give {place.type}")
     try:
         from lightning_fabric import Fabric
+        from lightning_fabric.utilities.exceptions import MisconfigurationException
     except ImportError as error:
         raise ImportError(
             'to train on several devices, yuragi needs the package lightning-fabric: pip install "yuragi[fabric]"'
         ) from error
-    fabric = Fabric(accelerator=place.type, devices=devices, num_nodes=nodes, strategy="ddp")
-    fabric.launch()
+    try:
+        fabric = Fabric(accelerator=place.type, devices=devices, num_nodes=nodes, strategy="ddp")
+        fabric.launch()
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
+        raise typer.BadParameter(f"{devices} processes on each of {nodes} machines cannot be had: {error}") from error
     return fabric
