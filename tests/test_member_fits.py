@@ -34,7 +34,7 @@ def mixture(likelihood: yu.likelihoods.Likelihood, posterior: Any = None, **opti
         yu.Gaussian(0.1),
         yu.Gaussian(torch.tensor([0.1, 0.3, 1.0])),
         yu.Gaussian(members=3),
-        yu.StudentT(members=3),
+        yu.likelihoods.StudentT(members=3),
     ],
     ids=repr,
 )
@@ -95,11 +95,14 @@ def test_the_global_random_state_is_left_alone() -> None:
 def test_what_members_share_must_not_train() -> None:
     with pytest.raises(ValueError, match=r"the learned noise of .* is one for all members.*members=3"):
         fit_members(mixture(yu.Gaussian()), data(), seed=0)
-    with pytest.raises(ValueError, match="the deterministic 0.weight, 0.bias is shared by all members"):
+    with pytest.raises(ValueError, match=r"the deterministic 0\.weight, 0\.bias is shared by all members"):
         fit_members(mixture(yu.Gaussian(0.1), where="2"), data(), seed=0)
+    learned = mixture(yu.Gaussian(0.1), yu.posteriors.MeanField(), prior=yu.priors.Normal(learn=True))
     with pytest.raises(ValueError, match="learned from all members"):
-        mean_field = yu.posteriors.MeanField()
-        fit_members(mixture(yu.Gaussian(0.1), mean_field, prior=yu.priors.Normal(learn=True)), data(), seed=0)
+        fit_members(learned, data(), seed=0)
+    each = mixture(yu.Gaussian(0.1), prior=yu.priors.Normal(scale=torch.tensor([1.0, 2.0, 3.0])))
+    with pytest.raises(ValueError, match="gives each member a scale of its own"):
+        fit_members(each, data(), seed=0)
 
 
 def test_what_is_for_fit_is_refused() -> None:

@@ -16,6 +16,7 @@ from yuragi.likelihoods.likelihood import Positive
 from yuragi.members import copy_members
 from yuragi.network_state import follow_first
 from yuragi.posteriors import Anchored
+from yuragi.priors.prior import LocationScale
 from yuragi.ranks import Fabric, Ranks, derived_seed
 from yuragi.starts import copied
 from yuragi.training import fit
@@ -117,8 +118,10 @@ def _check(bnn: Bayesian, kl_weight: Any) -> None:
                 f"the learned {part.name} of {bnn.likelihood!r} is one for all members, which are trained apart: give each "
                 f"its own with members={bnn.members}"
             )
-    if bnn.prior.learning:
-        raise ValueError(f"{bnn.prior!r} is learned from all members, which are trained apart: give it a fixed scale")
+    for part in bnn.prior.modules():
+        if isinstance(part, LocationScale) and (part.learn or len(part.scale) > 1):
+            how = "is learned from all members" if part.learn else "gives each member a scale of its own"
+            raise ValueError(f"{bnn.prior!r} {how}, which are trained apart: give one fixed scale")
     shared = [one.name for one in bnn.left_out if bnn.module.get_parameter(one.name).requires_grad]
     if shared:
         raise ValueError(
