@@ -61,7 +61,7 @@ class Ranks:
         """
         if not all(hasattr(fabric, name) for name in ("global_rank", "world_size", "device")):
             raise TypeError(
-                f"fabric must be a lightning Fabric (pip install yuragi[fabric]), got {type(fabric).__name__}"
+                f'fabric must be a lightning Fabric (pip install "yuragi[fabric]"), got {type(fabric).__name__}'
             )
         ranks = cls(fabric.global_rank, fabric.world_size)
         if ranks.count > 1 and not (distributed.is_available() and distributed.is_initialized()):
