@@ -309,9 +309,8 @@ class _Run:
 
     def _write(self, finished: bool = False) -> None:
         assert self.checkpoints is not None
-        state = self._state(finished)
-        if self.ranks.first:
-            self.checkpoints.write(state)
+        checkpoints, state = self.checkpoints, self._state(finished)
+        self.ranks.by_first(lambda: checkpoints.write(state))
 
     def _random_state(self) -> dict[str, Any]:
         assert self.checkpoints is not None
