@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -28,6 +29,7 @@ from yuragi import demo
 
 PARAMETERS = (1e4, 1e5, 1e6, 1e7, 1e8)
 SIZES = {"draws": (25, 50, 100, 200, 400), "members": (1, 2, 4, 8, 16, 32), "rows": (1_000, 4_000, 16_000, 64_000)}
+_OPEN = ExitStack()  # contexts that last as long as the process
 Curve = list[tuple[float, float]]  # size, seconds
 
 
@@ -43,7 +45,7 @@ def least(call: Callable[[], object], repeats: int) -> float:
 
 def step_of(bnn: yu.Bayesian, x: torch.Tensor, y: torch.Tensor) -> Callable[[], object]:
     """One step of Adam, with the noise of `fit`."""
-    bnn.keeping_noise().__enter__()  # for as long as the process runs
+    _OPEN.enter_context(bnn.keeping_noise())
     optimizer = torch.optim.Adam(bnn.parameters(), lr=1e-3, fused=True)
     bnn.train()
 

@@ -20,6 +20,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from yuragi.estimators import ESTIMATORS
 
 DRAWS = 100
 DETERMINISTIC = "deterministic"
+_OPEN = ExitStack()  # contexts that last as long as the process
 
 
 def deterministic(case: Case) -> Calls:
@@ -53,7 +55,7 @@ def ours(estimator: Any) -> Callable[[Case], Calls]:
         (x, y), new = case.batch(), case.new_rows()
         bnn = yu.bayesianize(case.fresh(), likelihood=case.likelihood, estimator=estimator)
         bnn.train()
-        bnn.keeping_noise().__enter__()  # for as long as the process runs, as `fit` does for as long as it runs
+        _OPEN.enter_context(bnn.keeping_noise())  # as `fit` does
         predictor = yu.bayesianize(case.fresh(), likelihood=case.likelihood)
         step = step_of(bnn.parameters(), lambda: bnn.loss(x, y, num_data=NUM_DATA))
         return Calls(step, lambda: yu.predict(predictor, new, samples=DRAWS), DRAWS)

@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from yuragi.forms import Form, Spread, Variance
 from yuragi.normals import Normals, fresh
 
-_CHUNK = 2**16  # numbers computed at once: a quarter of a megabyte of float32, of which a few stay in the cache
+_CHUNK = 2**18  # numbers computed at once: a megabyte of float32, which stays in the cache
 
 
 T = TypeVar("T")

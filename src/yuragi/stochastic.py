@@ -315,7 +315,7 @@ class StochasticNetwork(nn.Module):
         at_once = self._draws_at_once(_batch_of(args, kwargs) or 1)
         while True:
             parts: Iterable[Drawn] = [one] if only else chunks()
-            if strategy is Strategy.VMAP and not self.left_out:
+            if strategy is Strategy.VMAP and not (self.left_out or torch.compiler.is_compiling()):
                 parts = itertools.chain.from_iterable(part.split(at_once) for part in parts)
             try:
                 return self._run_chunks(map(self._stacks_of, parts), strategy, args, kwargs)

@@ -41,7 +41,16 @@ class Constant:
         self.level, self.better = level, better
         self.seen: list[tuple[nn.Module, Any, dict[str, Any]]] = []
 
-    def run(self, net: nn.Module, data: Any, *, likelihood: Any = None, prior: Any = None, seed: int = 0) -> Constant:
+    def run(
+        self,
+        net: nn.Module,
+        data: Any,
+        *,
+        likelihood: Any = None,
+        prior: Any = None,
+        seed: int = 0,
+        seconds: float | None = None,
+    ) -> Constant:
         self.seen.append((net, data, {"likelihood": likelihood, "prior": prior, "seed": seed}))
         return self
 

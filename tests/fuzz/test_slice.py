@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.fuzz.targets import TARGETS
 
-SECONDS = 20
+SECONDS = 15
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -30,7 +30,9 @@ def exact_posterior(x: Tensor, y: Tensor, noise: float, scale: float) -> tuple[T
 
 
 # all rows of a flipout pass share |ΔW|, so its spreads still jitter by some percent when a fit ends: average 40 of them
-@pytest.mark.parametrize(("estimator", "members", "epochs"), [("local", 1, 6000), ("flipout", 40, 4000)])
+@pytest.mark.parametrize(
+    ("estimator", "members", "epochs"), [("local", 1, 6000), pytest.param("flipout", 40, 4000, marks=pytest.mark.slow)]
+)
 def test_mean_field_reaches_the_exact_means_and_precisions(estimator: str, members: int, epochs: int) -> None:
     x, y = regression_problem(rows=400)
     mean, precision = exact_posterior(x, y, NOISE, scale=2.0)
