@@ -41,7 +41,7 @@ def run_on_ray(model: TableModel, task: Task, outputs: Sequence[str]) -> list[Do
         ray.init(include_dashboard=False, log_to_driver=False)
     absolute = [os.path.abspath(output) for output in outputs]
     task = replace(task, files=replace(task.files, paths=tuple(map(os.path.abspath, task.files.paths))))
-    workers = max(1, min(len(outputs), int(ray.cluster_resources().get("CPU", 1))))  # type: ignore[no-untyped-call]
+    workers = max(1, min(len(outputs), int(ray.cluster_resources().get("CPU", 1))))
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     found = (
