@@ -155,19 +155,19 @@ class _Rho:
     def chunks(
         self, span: tuple[int, int], *tensors: Tensor | None
     ) -> Iterator[tuple[slice, Tensor, Tensor, list[Tensor]]]:
-        """Columns of ρ, ρ there, memory for as many numbers, and the same part of each tensor, as [K, c].
+        """Columns of ρ, ρ there, memory for twice as many numbers, [2, K, c], and the same part of each tensor, as [K, c].
 
         A tensor [K, *shape] or [*shape] that is None gives ρ in its place: it is not looked at.
         """
         members, (start, end) = len(self.value), span
         width = max(1, _CHUNK // members)
         flat = [None if tensor is None else tensor.reshape(members, -1) for tensor in tensors]
-        scratch = self.value.new_empty(members, min(width, end - start))
+        scratch = self.value.new_empty(2, members, min(width, end - start))
         for low in range(start, end, width):
             columns = slice(low, min(low + width, end))
             own = slice(low - start, columns.stop - start)
             rho = self.value[:, columns]
-            yield columns, rho, scratch[:, : rho.shape[1]], [rho if one is None else one[:, own] for one in flat]
+            yield columns, rho, scratch[:, :, : rho.shape[1]], [rho if one is None else one[:, own] for one in flat]
 
 
 class _Gate(torch.autograd.Function):
@@ -204,9 +204,9 @@ class _KLAndForm(torch.autograd.Function):
             if form is not None:
                 form.of(mu.to(sigma.dtype), sigma, epsilon, out=out)
             if prior is not None:
-                torch.sub(mu, prior.loc, out=scratch)
-                scratch.square_().addcmul_(sigma, sigma).mul_(0.5 / prior.scale.square())
-                kl += scratch.sum(1) - torch.div(sigma, prior.scale, out=scratch).log_().sum(1) - 0.5 * at.shape[1]
+                terms = torch.sub(mu, prior.loc, out=scratch[0])
+                terms.square_().addcmul_(sigma, sigma).mul_(0.5 / prior.scale.square())
+                kl += terms.sum(1) - torch.div(sigma, prior.scale, out=terms).log_().sum(1) - 0.5 * at.shape[1]
         ctx.rho, ctx.span, ctx.form, ctx.prior = rho, span, form, prior
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(mean, unit, kept)
@@ -224,19 +224,17 @@ class _KLAndForm(torch.autograd.Function):
         by_mean = None
         if scaled is not None or of_mean:
             by_mean = torch.empty_like(mean, memory_format=torch.contiguous_format)
-        slope = torch.empty_like(kept[:, :_CHUNK])
         parts = (mean, unit, kept, by_value, by_mean)
-        for columns, at, scratch, (mu, epsilon, sigma, grad, out) in ctx.rho.chunks(ctx.span, *parts):
+        for columns, at, (by_sigma, other), (mu, epsilon, sigma, grad, out) in ctx.rho.chunks(ctx.span, *parts):
             if by_value is None:
-                scratch.zero_()
+                by_sigma.zero_()
             else:
-                form.by_sigma(grad, sigma, epsilon, out=scratch)
-            slope = slope[:, : at.shape[1]]
+                form.by_sigma(grad, sigma, epsilon, out=by_sigma)
             if along is not None and scaled is not None:
-                scratch.addcmul_(sigma, scaled).sub_(torch.div(along, sigma, out=slope))
-                torch.sub(mu, prior.loc, out=slope)
-                out.copy_(torch.addcmul(grad, slope, scaled, out=slope) if of_mean else slope.mul_(scaled))
+                by_sigma.addcmul_(sigma, scaled).sub_(torch.div(along, sigma, out=other))
+                torch.sub(mu, prior.loc, out=other)
+                out.copy_(torch.addcmul(grad, other, scaled, out=other) if of_mean else other.mul_(scaled))
             elif of_mean:
                 out.copy_(grad)
-            total[:, columns].addcmul_(scratch, torch.sigmoid(at, out=slope))
+            total[:, columns].addcmul_(by_sigma, torch.sigmoid(at, out=other))
         return kept.new_zeros(()), by_mean, None, None, None, None, None
