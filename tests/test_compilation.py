@@ -31,6 +31,12 @@ def test_the_choice_depends_on_steps_and_weights() -> None:
     assert Objective(linear(), 10**6).decision == "compiled"
 
 
+@pytest.mark.filterwarnings("ignore::yuragi.ConvergenceWarning")
+def test_a_time_budget_is_not_spent_on_compiling() -> None:
+    history = yu.fit(linear(), data(), epochs=10**6, kl_weight=1.0, time_budget=0.2, seed=0)
+    assert history.compiled == "not compiled: a time budget says how many steps there are"
+
+
 def test_a_fit_says_so() -> None:
     history = yu.fit(linear(), data(), epochs=2, kl_weight=1.0, seed=0)
     assert history.compiled.startswith("not compiled: 2 steps")

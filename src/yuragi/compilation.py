@@ -25,7 +25,7 @@ class Objective:
 
     Args:
         bnn: the Bayesian network.
-        steps: how many there are going to be, at most.
+        steps: how many there are going to be; None where a time budget says.
 
     Attributes:
         decision: "compiled", or why not.
@@ -37,7 +37,7 @@ class Objective:
         'not compiled: 2,000 steps, and it pays from 60,000'
     """
 
-    def __init__(self, bnn: Bayesian, steps: int) -> None:
+    def __init__(self, bnn: Bayesian, steps: int | None) -> None:
         self.bnn = bnn
         self._compiled: Callable[..., ELBO] | None = None
         self._ran = False
@@ -61,7 +61,9 @@ class Objective:
         return self.bnn.elbo(*args, generator=generator, **options)
 
 
-def _why_not(bnn: Bayesian, steps: int) -> str:
+def _why_not(bnn: Bayesian, steps: int | None) -> str:
+    if steps is None:
+        return "a time budget says how many steps there are"
     if steps < PAYS_FROM:
         return f"{steps:,} steps, and it pays from {PAYS_FROM:,}"
     if bnn.members > 1:

@@ -169,7 +169,7 @@ class _Run:
         self.schedule, self.kl_weight, self.generator, self.epochs = schedule, kl_weight, generator, epochs
         self.penalty, self.autocast, self.part = penalty, autocast, part
         self.guard = Guard(bnn, optimizer, epochs * source.steps, ranks, scaling=autocast is torch.float16)
-        self.objective = Objective(bnn, epochs * source.steps)
+        self.objective = Objective(bnn, None if part.limited else epochs * source.steps)
         self.checkpoints, self.ranks = checkpoints, ranks
         self.stopped: str | None = None  # why the fit is to end
         generators = [] if checkpoints is None else [*source.generators(), *([] if generator is None else [generator])]

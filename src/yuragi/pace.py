@@ -80,6 +80,11 @@ class Part:
         self._seconds = math.inf
 
     @property
+    def limited(self) -> bool:
+        """Whether the job has a time budget."""
+        return math.isfinite(self.job.left)
+
+    @property
     def stopped(self) -> str | None:
         """Why this part is to end before its last step: "progress", "time", or None."""
         if self.job.stopped is not None:

@@ -19,7 +19,9 @@ def wave(rows: int) -> tuple[Tensor, Tensor, Tensor]:
     return x, x.square() + sigma * torch.randn(rows, 1, generator=generator), sigma
 
 
-@pytest.mark.parametrize("posterior", [yu.posteriors.MeanField(0.01), yu.posteriors.Anchored(seed=0)])
+@pytest.mark.parametrize(
+    "posterior", [pytest.param(yu.posteriors.MeanField(0.01), marks=pytest.mark.slow), yu.posteriors.Anchored(seed=0)]
+)
 def test_the_scale_is_recovered(posterior: yu.posteriors.Posterior) -> None:
     x, y, sigma = wave(1000)
     net = nn.Sequential(nn.Linear(1, 30), nn.Tanh(), nn.Linear(30, 2))

@@ -63,6 +63,7 @@ def test_it_learns_a_curve_and_is_less_sure_away_from_it() -> None:
     assert "the network was not used" in str(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("likelihood", "make"),
     [

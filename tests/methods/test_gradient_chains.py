@@ -86,6 +86,7 @@ def test_a_cyclical_schedule_finds_the_exact_posterior(method: ModuleType) -> No
     assert (white.T.cov() - torch.eye(FEATURES + 1)).abs().max() < 0.15
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::yuragi.ConvergenceWarning")
 def test_a_learned_noise_is_that_of_the_evidence() -> None:
     x, y = regression_problem()

@@ -56,6 +56,7 @@ def test_the_walk_stays_around_the_exact_mode() -> None:
     assert "Normal of rank 20 from 60 snapshots" in str(found)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::yuragi.ConvergenceWarning")
 def test_a_learned_noise_is_that_of_the_mode() -> None:
     x, y = regression_problem()

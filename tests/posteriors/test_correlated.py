@@ -125,7 +125,11 @@ def test_parts_that_are_independent_keep_a_per_example_estimator() -> None:
     assert float(bnn.q().scales[0].detach().mean()) == pytest.approx(0.5)  # type: ignore[index]
 
 
-@pytest.mark.parametrize("posterior", [FullCovariance(0.1), LowRank(rank=4, init_scale=0.1)], ids=str)
+@pytest.mark.parametrize(
+    "posterior",
+    [FullCovariance(0.1), pytest.param(LowRank(rank=4, init_scale=0.1), marks=pytest.mark.slow)],
+    ids=str,
+)
 def test_the_exact_posterior_with_its_correlations(posterior: Posterior) -> None:
     x, y = regression_problem()
     mean, precision = exact_posterior(x, y, NOISE, scale=2.0)
