@@ -62,6 +62,7 @@ def test_without_a_compiler_the_fit_is_as_it_would_be(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch of its own compiler
 @pytest.mark.parametrize("estimator", ["shared", "flipout", "local"])
 def test_a_compiled_fit_finds_the_same_posterior(estimator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compilation, "PAYS_FROM", 1)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 ROOT = Path(__file__).parent.parent
 
@@ -26,6 +27,7 @@ def test_both_guides_have_the_same_commands() -> None:
     assert {command.split()[1] for command in japanese} == {"fit", "predict", "evaluate", "report", "info"}
 
 
+@pytest.mark.slow
 def test_the_commands_run_as_they_stand(tmp_path: Path) -> None:
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     quick = [command.replace("--time-budget 60s", "--time-budget 2s") for command in commands("guide.md")]
