@@ -29,7 +29,7 @@ def test_shares_and_levels() -> None:
     for value in (-0.1, 1.0, float("nan")):
         with pytest.raises(typer.BadParameter, match="no share of the rows"):
             options.share(value)
-    for value in (0.0, 1.0, float("nan")):
+    for value in (0.0, 1.0, 0.9999999999999999, float("nan")):
         with pytest.raises(typer.BadParameter, match="no level of an interval"):
             options.level(value)
 

@@ -75,9 +75,9 @@ def part(value: float) -> float:
 
 
 def level(value: float) -> float:
-    """A probability strictly between 0 and 1."""
-    if not 0 < value < 1:
-        raise typer.BadParameter(f"{value} is no level of an interval: give a number between 0 and 1, as 0.9")
+    """A probability above 0, and so far below 1 that its interval has ends."""
+    if not 0 < value <= 0.999999:
+        raise typer.BadParameter(f"{value} is no level of an interval: give a number between 0 and 0.999999, as 0.9")
     return value
 
 
