@@ -147,7 +147,7 @@ def bayesian_torch(training: Training) -> Predictor:
     return of_passes(lambda x: [net(x) for _ in range(DRAWS)])
 
 
-def library(training: Training, method: str, **settings: Any) -> Predictor:
+def of_yuragi(training: Training, method: str, **settings: Any) -> Predictor:
     """A method of `yuragi.methods` on digits as they are, for a time rather than for a number of epochs."""
     torch.manual_seed(training.seed)
     result = methods.METHODS[method](
@@ -174,7 +174,7 @@ def hmc(training: Training) -> Predictor:
             f"each gradient is of all {len(training.y)} images at once, which takes gigabytes for each of its chains: it is "
             f"run on {MOST_AT_ONCE} at most"
         )
-    return library(training, "hmc", draws=DRAWS // 4)
+    return of_yuragi(training, "hmc", draws=DRAWS // 4)
 
 
 _STEPS: dict[str, Any] = {"batch_size": BATCH_SIZE, "lr": LR}
@@ -198,9 +198,9 @@ METHODS: dict[str, Method] = {
     "plain-ensemble": ensemble,
     "bayesian-torch": bayesian_torch,
     "anchored-unshifted": partial(
-        library, method="svi", posterior=yu.posteriors.Anchored(), members=MEMBERS, draws=DRAWS, **_STEPS
+        of_yuragi, method="svi", posterior=yu.posteriors.Anchored(), members=MEMBERS, draws=DRAWS, **_STEPS
     ),
-    **{name: partial(library, method=name, **_LIBRARY.get(name, {})) for name in methods.METHODS},
+    **{name: partial(of_yuragi, method=name, **_LIBRARY.get(name, {})) for name in methods.METHODS},
     "hmc": hmc,
 }
 ALL = ["anchored-unshifted", *methods.METHODS]

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch import library as registry
 
 from networks import Case
 
@@ -102,7 +103,7 @@ def blitz(case: Case) -> Calls:
 def torch_uncertainty(case: Case) -> Calls:
     """torch-uncertainty, with its layers in place of the network's."""
     # it imports torchvision, whose compiled operators fit builds of torch with CUDA alone; none of them is used
-    operators = torch.library.Library("torchvision", "FRAGMENT")
+    operators = registry.Library("torchvision", "FRAGMENT")
     for name in ("nms", "qnms"):
         if not hasattr(torch.ops.torchvision, name):
             operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")

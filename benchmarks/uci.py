@@ -145,7 +145,7 @@ def automatic_posterior(x: Tensor, y: Tensor, seed: int, seconds: float | None) 
     return _predictor(bnn, _standardised(x)), note
 
 
-def library(x: Tensor, y: Tensor, seed: int, seconds: float | None, method: str) -> Fitted:
+def of_yuragi(x: Tensor, y: Tensor, seed: int, seconds: float | None, method: str) -> Fitted:
     """A method of `yuragi.methods` on the same network and noise, with its own default settings."""
     before = _standardised(x)
     result = methods.METHODS[method](_plain(x), (before(x), y), likelihood=yu.Gaussian(), seed=seed, seconds=seconds)
@@ -164,7 +164,7 @@ METHODS: dict[str, Callable[[Tensor, Tensor, int, float | None], Fitted]] = {
     "mean-field": mean_field,
     "automatic-posterior": automatic_posterior,
     **{f"candidate-{i}": partial(candidate, index=i) for i in range(4)},
-    **{name: partial(library, method=name) for name in methods.METHODS},
+    **{name: partial(of_yuragi, method=name) for name in methods.METHODS},
 }
 ALL = ["anchored", *methods.METHODS]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import scipy.stats
 import torch
+from tests.mean_field_optimum import from_the_optimum, linear_model
 from torch import Tensor, nn
 
 import yuragi as yu
@@ -146,22 +147,11 @@ def test_a_fit_finds_the_best_mean_field_posterior_of_a_linear_model(
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(64, 5, generator=generator)
     y = x @ torch.randn(5, 1, generator=generator) + 0.5 * torch.randn(64, 1, generator=generator)
-    precision = x.T @ x / 0.5**2 + torch.eye(5)
-    mean = torch.linalg.solve(precision, x.T @ y / 0.5**2)[:, 0]
-    bnn = yu.bayesianize(
-        nn.Linear(5, 1, bias=False),
-        likelihood=yu.Gaussian(0.5),
-        prior=yu.priors.Normal(),
-        estimator=estimator,
-        seed=0,
-    )
+    bnn = linear_model(5, estimator)
     yu.fit(bnn, (x, y), epochs=1500, batch_size=64, lr=0.02, kl_weight=1.0, seed=0)
-    scales = bnn.q().scales
-    assert scales is not None
-    best = precision.diagonal().rsqrt()
-    assert ((bnn.q().mean[0][0, 0].detach() - mean) / best).abs().max() < 0.25
-    ratio = (scales[0][0, 0].detach() / best).log()  # 0.04 each is chance, with normals drawn anew too
-    assert abs(float(ratio.mean())) < 0.08
+    distance, ratio = from_the_optimum(bnn, x, y)
+    assert distance.abs().max() < 0.25
+    assert abs(float(ratio.mean())) < 0.08  # 0.04 each is chance, with normals drawn anew too
     assert ratio.abs().max() < 0.2
 
 

@@ -71,7 +71,7 @@ def test_a_method_of_the_library_sees_inputs_standardised_by_the_training_part(
 
     monkeypatch.setitem(METHODS, "swag", run)
     x = 1000 + 100 * torch.rand(60, 2, generator=torch.Generator().manual_seed(0))
-    predict, _ = uci.library(x, torch.zeros(60, 1), 3, 0.5, "swag")
+    predict, _ = uci.of_yuragi(x, torch.zeros(60, 1), 3, 0.5, "swag")
     predict(x[:5] + 50)
     torch.testing.assert_close(seen[0].mean(0), torch.zeros(2), atol=1e-4, rtol=0)
     torch.testing.assert_close(seen[0].std(0, correction=0), torch.ones(2))
