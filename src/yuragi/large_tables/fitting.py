@@ -16,6 +16,7 @@ from yuragi.large_tables.one_pass import LearntColumns, learn_columns
 from yuragi.large_tables.opening import FileNames, open_files
 from yuragi.large_tables.shuffled import Part, ShuffledRows
 from yuragi.large_tables.sources import TableFiles, counting_from
+from yuragi.pace import Progress
 from yuragi.tables import cells
 from yuragi.tables.baselines import Baselines
 from yuragi.tables.cells import Floats
@@ -33,8 +34,6 @@ CHECKED = 10_000
 _CELLS, _FEWEST = 2_000_000, 2_000  # of the sample
 _CHOSEN_BY = 20_000  # rows of the sample by which settings are chosen, at most
 _OPENED, _SAMPLED, _LEARNT = 0.1, 0.15, 0.2  # shares of the job, for whoever watches it
-
-Progress = Callable[[float], bool | None]
 
 
 def fit_files(

@@ -8,7 +8,6 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -16,6 +15,7 @@ import torch
 
 import yuragi
 from yuragi.comparison.splits import random_split
+from yuragi.pace import Progress
 from yuragi.ranks import Fabric
 from yuragi.tables.baselines import Baselines
 from yuragi.tables.encoder import TableEncoder
@@ -43,7 +43,7 @@ def fit_table(
     seed: int = 0,
     device: torch.device | str | None = None,
     time_budget: float | None = None,
-    progress: Callable[[float], bool | None] | None = None,
+    progress: Progress | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     every: float = 60.0,
     resume: bool = False,
